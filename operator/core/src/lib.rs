@@ -1,1 +1,8 @@
-//! Placeholder.
+//! The functional core of redis-operator: observe in, plan out.
+//!
+//! Nothing here waits, asks the time, draws a random number or talks to anybody; Kubernetes is known only as types.
+
+pub mod memory;
+pub mod observed;
+pub mod record;
+pub mod replication;

@@ -1,0 +1,201 @@
+//! All that a decision may read, gathered by the shell before each pass.
+
+use crate::record::{Found, Process};
+use crate::replication::{Replication, Role};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A moment on the operator's monotonic clock, in microseconds since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// Time that has passed since `earlier`; zero if that is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// What an answering instance said, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// When it was asked: whatever it said was true then or later.
+    pub asked: Moment,
+    /// Its INFO.
+    pub replication: Replication,
+    /// G: `min-replicas-to-write`.
+    pub guard: u32,
+    /// `min-replicas-max-lag` in seconds.
+    pub guard_lag: u32,
+    /// `replica-serve-stale-data yes`: the fence is open.
+    pub serves: bool,
+    /// Its replication users (`r-<pod uid>`).
+    pub users: BTreeSet<String>,
+    /// `masteruser`: as whom it would attach to a master.
+    pub attaches_as: String,
+}
+
+/// Whether an instance can be reached, and what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Not tried yet, or no address.
+    Untried,
+    /// It answered in this pass.
+    Answers(Box<Answer>),
+    /// It replied, with an error (BUSY, LOADING, wrong password, too many clients) or with something that is no INFO:
+    /// alive, nothing more is known.
+    Alive(String),
+    /// Its address refuses connections.
+    Refused {
+        /// Since when.
+        since: Moment,
+    },
+    /// No reply.
+    Silent {
+        /// Since when.
+        since: Moment,
+        /// A new TCP connection is accepted all the same: hung.
+        accepts: bool,
+    },
+}
+
+/// The state of the redis container, from the pod's status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Container {
+    /// Id of the running container, or of the last one.
+    pub id: Option<String>,
+    /// Start of the running container, microseconds of the node's wall clock.
+    pub started_micros: Option<i64>,
+    /// Ids of containers that the status says have terminated.
+    pub terminated: BTreeSet<String>,
+    /// Reason while it waits to start (`CrashLoopBackOff`, `ImagePullBackOff`, …).
+    pub waiting: Option<String>,
+    /// Starts so far, less one.
+    pub restarts: u32,
+}
+
+/// One pod of the resource's StatefulSet (owner uid checked), and the instance in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Pod name.
+    pub pod: String,
+    /// Pod uid.
+    pub uid: String,
+    /// Resource version of the pod as it was read.
+    pub resource_version: String,
+    /// Ordinal in the StatefulSet.
+    pub ordinal: u32,
+    /// Node, once scheduled.
+    pub node: String,
+    /// Address, once it has one.
+    pub address: String,
+    /// The `role` label.
+    pub label: Option<String>,
+    /// It has a deletion timestamp.
+    pub deleting: bool,
+    /// The redis container.
+    pub container: Container,
+    /// What the instance answers.
+    pub reach: Reach,
+    /// What it answered last, however long ago, on a connection of this operator.
+    pub last: Option<Answer>,
+    /// This holder opened its connection, read the record after that and cut its predecessors off: it may be told things.
+    pub attached: bool,
+}
+
+/// The EndpointSlice behind `-master`, as read under this lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// Uid of the pod that is published, if any.
+    pub target: Option<String>,
+    /// Address that is published, if any.
+    pub address: Option<String>,
+    /// The holder that wrote it last.
+    pub holder: String,
+    /// Term under which it was written.
+    pub term: u64,
+}
+
+/// Which losses the user accepts for which waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Serve again as soon as an eligible instance is there.
+    #[default]
+    Availability,
+    /// Wait for the quorum, always.
+    Durability,
+}
+
+/// What the user asked for, as far as decisions depend on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// Data pods, the master included.
+    pub replicas: u32,
+    /// The policy.
+    pub policy: Policy,
+    /// Silence that makes a master suspect.
+    pub down_after: Duration,
+    /// Data outlives pods: there is a volume claim.
+    pub durable: bool,
+    /// The resource is being deleted.
+    pub deleting: bool,
+}
+
+/// All that a decision may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// What the user asked for.
+    pub desired: Desired,
+    /// The operator process that asks.
+    pub holder: String,
+    /// The record, as this holder wrote it last or read it with a quorum.
+    pub record: Found,
+    /// Pods by name.
+    pub instances: BTreeMap<String, Instance>,
+    /// The master's slice; none if it does not exist.
+    pub slice: Option<Slice>,
+    /// What this process remembers; losing it only delays.
+    pub memory: crate::memory::Memory,
+    /// Now, on the operator's monotonic clock.
+    pub now: Moment,
+    /// Now, for people and records.
+    pub clock: jiff::Timestamp,
+}
+
+impl Instance {
+    /// What it answered in this pass.
+    pub fn answer(&self) -> Option<&Answer> {
+        match &self.reach {
+            Reach::Answers(answer) => Some(answer),
+            Reach::Untried | Reach::Alive(_) | Reach::Refused { .. } | Reach::Silent { .. } => None,
+        }
+    }
+
+    /// It answers as a master, with its dataset loaded.
+    pub fn is_master(&self) -> bool {
+        self.answer()
+            .is_some_and(|answer| answer.replication.role == Role::Master && !answer.replication.loading)
+    }
+
+    /// The process that answered in this pass.
+    ///
+    /// Its container is named only if both began together, for a status may lag behind a restart. Each clock shows whole
+    /// seconds, so two beginnings that agree may read up to 2 s apart.
+    pub fn process(&self) -> Option<Process> {
+        let answer = self.answer()?;
+        let agrees = |started: i64| started.abs_diff(answer.replication.started_micros) <= 2_000_000;
+        Some(Process {
+            pod: self.pod.clone(),
+            uid: self.uid.clone(),
+            run_id: answer.replication.run_id.clone(),
+            address: self.address.clone(),
+            node: self.node.clone(),
+            container: self
+                .container
+                .id
+                .clone()
+                .filter(|_| self.container.started_micros.is_some_and(agrees)),
+            ended: false,
+        })
+    }
+}
