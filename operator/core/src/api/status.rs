@@ -1,0 +1,130 @@
+//! What the operator says about a resource.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// What the operator saw and does. Every field may be absent: a new resource has no status at all.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RedisStatus {
+    /// Generation of the spec that this status answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Pods that exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+
+    /// Ready of wanted pods, such as `3/3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready: Option<String>,
+
+    /// Pods that are ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+
+    /// Replicas that have everything and follow the master.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synced: Option<i32>,
+
+    /// Pod of the published master.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub master: Option<String>,
+
+    /// Label selector of the pods, as text, for the scale subresource.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+
+    /// What goes on, in one short phrase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+
+    /// The smallest n for which a write that `WAIT n` acknowledged survives any single failure; 0 means none yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safe_wait: Option<i32>,
+
+    /// One entry per pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".into()]))]
+    pub instances: Vec<Instance>,
+
+    /// The latest failover.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failover: Option<LastFailover>,
+
+    /// Conditions with reasons for people; `Ready` is the one to wait for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+
+    /// The operator's own memory of the replication. Never edit it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "record")]
+    pub record: Option<serde_json::Value>,
+}
+
+/// One instance as it was last seen.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Instance {
+    /// Its pod.
+    pub pod: String,
+    /// Its role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Its replication offset in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<i64>,
+    /// Bytes that it is behind the master.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i64>,
+    /// What it does, in a word or two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// The node it runs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+/// The latest failover and how long its parts took. Times are milliseconds since the fault was noticed.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LastFailover {
+    /// Why the master was replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Pod of the master before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Pod of the master since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Term that began with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub term: Option<i64>,
+    /// When the fault was noticed, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Milliseconds from the last answer to the notice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noticed_ms: Option<i64>,
+    /// Milliseconds from the notice to the choice of a candidate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elected_ms: Option<i64>,
+    /// Milliseconds from the notice to the verified promotion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promoted_ms: Option<i64>,
+    /// Milliseconds from the notice to the publication.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published_ms: Option<i64>,
+    /// Bytes of the old master's stream that the new one may not have: what was last seen there less what was promoted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_possibly_lost: Option<i64>,
+}
+
+/// An object of any shape: a newer operator's fields survive an older operator.
+fn record(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
