@@ -2,7 +2,9 @@
 //!
 //! Nothing here waits, asks the time, draws a random number or talks to anybody; Kubernetes is known only as types.
 
+pub mod api;
 pub mod memory;
+pub mod names;
 pub mod observed;
 pub mod record;
 pub mod replication;
