@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# Takes away everything that carries the cluster's name, however much of it there is.
+
+namespaces() { ip netns list | awk -v prefix="$CLUSTER-" 'index($1, prefix) == 1 {print $1}'; }
+
+# Processes are found by where they are, never by name: in the cluster's network namespaces (components, shims) and in
+# its nodes' cgroups (containers).
+processes() {
+  local namespace
+  for namespace in $(namespaces); do ip netns pids "$namespace"; done
+  find /sys/fs/cgroup -path "*/$CLUSTER-n[0-9]/*" -name cgroup.procs -exec cat {} + 2>/dev/null || true
+}
+
+exists() { [ -e "$RUN" ] || [ -e "$VAR" ] || [ -n "$(namespaces)" ]; }
+
+tear_down() {
+  local namespace cgroup pids deadline=$((SECONDS + 20))
+  while pids=$(processes | sort -u) && [ -n "$pids" ]; do
+    # shellcheck disable=SC2086 # one word a process
+    kill -KILL $pids 2>/dev/null || true
+    [ "$SECONDS" -lt "$deadline" ] || die "processes of cluster $CLUSTER will not end: $(tr '\n' ' ' <<<"$pids")"
+    sleep 0.1
+  done
+  for namespace in $(namespaces); do ip netns delete "$namespace"; done
+  # Containers' mounts went with their node's mount namespace; this is for what somebody mounted by hand.
+  awk -v run="$RUN/" -v var="$VAR/" 'index($2, run) == 1 || index($2, var) == 1 {print $2}' /proc/mounts | sort -r |
+    xargs -r umount --lazy
+  find /sys/fs/cgroup -maxdepth 2 -type d -name "$CLUSTER-n[0-9]" | while read -r cgroup; do
+    find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null || true
+  done
+  rm -rf "$RUN" "$VAR"
+  # Places to mount on; other programs may use them too.
+  rmdir --ignore-fail-on-non-empty /var/lib/kubelet /var/lib/cni /var/log/containers 2>/dev/null || true
+}
