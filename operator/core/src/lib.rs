@@ -3,8 +3,10 @@
 //! Nothing here waits, asks the time, draws a random number or talks to anybody; Kubernetes is known only as types.
 
 pub mod api;
+pub mod decide;
 pub mod memory;
 pub mod names;
 pub mod observed;
+pub mod plan;
 pub mod record;
 pub mod replication;

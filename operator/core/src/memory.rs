@@ -1,14 +1,71 @@
 //! What one operator process remembers between passes. Losing it only delays.
 
-use crate::observed::Moment;
+use crate::observed::{Moment, Observed};
+use crate::record::{Found, Phase};
+use std::collections::BTreeMap;
 
-/// Times that no server and no record keeps.
+/// Times and counts that no server and no record keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
+    /// The term and phase of the last pass, and since when.
+    pub phase: Option<(u64, Phase, Moment)>,
     /// Since when the recorded master's process is known to have ended.
     pub ended_since: Option<Moment>,
-    /// Since when neither the master nor any member that has the data has a living process.
-    pub all_gone_since: Option<Moment>,
+    /// Since when no process lives that holds what the record speaks of.
+    pub nobody_since: Option<Moment>,
     /// When this process saw the resource first.
     pub first_seen: Option<Moment>,
+    /// By pod uid: since when its container waits in a back-off.
+    pub backing_off: BTreeMap<String, Moment>,
+    /// By run id: misdirected commands counted at the last pass.
+    pub misdirected: BTreeMap<String, u64>,
+}
+
+impl Memory {
+    /// Remembers one pass. Call it after each observation, before the decision: times begin now if they began.
+    pub fn note(&mut self, seen: &Observed) {
+        let now = seen.now;
+        self.first_seen.get_or_insert(now);
+        let view = match &seen.record {
+            Found::Record(record) => Some(crate::decide::View::new(seen, record)),
+            Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
+        };
+        let phase = view.as_ref().map(|view| (view.record.term, view.record.phase));
+        if self.phase.map(|(term, phase, _)| (term, phase)) != phase {
+            self.phase = phase.map(|(term, phase)| (term, phase, now));
+        }
+        since(
+            &mut self.ended_since,
+            view.as_ref().is_some_and(View::master_has_ended),
+            now,
+        );
+        since(
+            &mut self.nobody_since,
+            view.as_ref().is_some_and(View::nobody_lives),
+            now,
+        );
+        let backing_off = |i: &&crate::observed::Instance| i.container.waiting.as_deref() == Some("CrashLoopBackOff");
+        let waiting = seen.instances.values().filter(backing_off);
+        self.backing_off = waiting
+            .map(|i| (i.uid.clone(), *self.backing_off.get(&i.uid).unwrap_or(&now)))
+            .collect();
+    }
+
+    /// Remembers what was answered, after the decision that compared it with the time before.
+    pub fn settle(&mut self, seen: &Observed) {
+        let answers = seen.instances.values().filter_map(crate::observed::Instance::answer);
+        self.misdirected = answers
+            .map(|a| (a.replication.run_id.clone(), a.replication.misdirected))
+            .collect();
+    }
+}
+
+use crate::decide::View;
+
+fn since(memory: &mut Option<Moment>, holds: bool, now: Moment) {
+    if holds {
+        memory.get_or_insert(now);
+    } else {
+        *memory = None;
+    }
 }

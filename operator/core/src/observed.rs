@@ -103,6 +103,18 @@ pub struct Instance {
     pub attached: bool,
 }
 
+/// A pod of the record whose object is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Departed {
+    /// Ids of containers that its last status showed as terminated.
+    pub terminated: BTreeSet<String>,
+    /// From its disappearance to the newest renewal of its node's Lease by the kubelet, less the pod's grace period. A
+    /// living kubelet ends containers whose pod is gone.
+    pub outlived: Option<Duration>,
+    /// Its node has booted since, or carries `node.kubernetes.io/out-of-service`.
+    pub node_lost: bool,
+}
+
 /// The EndpointSlice behind `-master`, as read under this lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
@@ -139,6 +151,8 @@ pub struct Desired {
     pub durable: bool,
     /// The resource is being deleted.
     pub deleting: bool,
+    /// The pod that a person named as the one to promote where the evidence is ambiguous.
+    pub elect: Option<String>,
 }
 
 /// All that a decision may read.
@@ -152,6 +166,8 @@ pub struct Observed {
     pub record: Found,
     /// Pods by name.
     pub instances: BTreeMap<String, Instance>,
+    /// By pod uid: pods that the record names and that no longer exist.
+    pub departed: BTreeMap<String, Departed>,
     /// The master's slice; none if it does not exist.
     pub slice: Option<Slice>,
     /// What this process remembers; losing it only delays.

@@ -59,8 +59,11 @@ pub struct Replication {
     pub id2: Option<String>,
     /// The last offset that is valid under [`id2`](Self::id2): where it was promoted.
     pub forked_at: Option<u64>,
-    /// Bytes of this history that it has applied.
+    /// Bytes of this history that it has applied; 0 without one.
     pub offset: u64,
+    /// It has a place in a history: it is a master, in sync, or kept the place where its link broke. A replica that
+    /// never was in sync, or whose full sync broke after it had emptied itself, has none.
+    pub placed: bool,
     /// `replica-priority`; 0 is never promoted.
     pub priority: u32,
     /// Replicas attached and online, on a master.
@@ -111,11 +114,13 @@ impl Replication {
             Role::Master => None,
             Role::Replica => Some(fields.upstream()?),
         };
-        // One that never was in sync says slave_repl_offset:1 and master_repl_offset:0 (redis 7.0): it has nothing.
-        let offset = match role {
-            Role::Master => master_offset,
-            Role::Replica if master_offset == 0 => 0,
-            Role::Replica => fields.number("slave_repl_offset")?,
+        // Without a link, and without a place kept, redis 7.0 says slave_repl_offset:1.
+        let (offset, placed) = match &upstream {
+            None => (master_offset, true),
+            Some(upstream) => match fields.number("slave_repl_offset")? {
+                1 if !upstream.link_up => (0, false),
+                offset => (offset, true),
+            },
         };
         let id2 = fields
             .get("master_replid2")
@@ -140,6 +145,7 @@ impl Replication {
             forked_at: id2.as_ref().and(forked_at),
             id2,
             offset,
+            placed,
             priority: fields
                 .signed("slave_priority")
                 .and_then(|n| u32::try_from(n).ok())

@@ -1,0 +1,220 @@
+//! Freeze, count again, choose, claim.
+
+use super::view::Living;
+use super::{Aside, Master, Proof, Say, View};
+use crate::observed::Policy;
+use crate::plan::{Reason, Step};
+use crate::record::{Claim, Member, Phase, Process, Record, Stage};
+use std::cmp::Reverse;
+use std::time::Duration;
+
+/// How long a policy that may do without a quorum waits for the members that it does not reach yet.
+const REST: Duration = Duration::from_secs(1);
+/// How long a member may take to apply what its socket still holds before it is frozen all the same.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// Whether an election may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    /// It may.
+    Enough,
+    /// Too few of those who might have an acknowledged write are there.
+    TooFew,
+}
+
+/// Phase Electing.
+pub(super) fn elect(view: &View, aside: &mut Aside) -> Say {
+    if view.record.phase != Phase::Electing {
+        return None;
+    }
+    let master = view.master();
+    if let Master::Serves(_) = master {
+        return Some((back(view), "the master answers: end the election"));
+    }
+    let candidates = candidates(view);
+    let freezes = freezes(view, &candidates);
+    if !freezes.is_empty() {
+        return Some((freezes, "freeze"));
+    }
+    if candidates.iter().any(|it| !it.answer.replication.is_frozen()) {
+        aside.wake(Duration::from_millis(20));
+        return Some((vec![], "wait for members to apply what they received"));
+    }
+    let voters: Vec<_> = candidates
+        .iter()
+        .copied()
+        .filter(|it| !is_master_of(view, *it))
+        .collect();
+    let enough = match master {
+        Master::Demoted(_) => Count::Enough,
+        Master::Ended(proof) => count(view, proof, &voters, aside),
+        Master::Serves(_) | Master::Unclear(_) | Master::None => Count::TooFew,
+    };
+    match (enough, choose(view, &candidates)) {
+        (Count::Enough, Some(chosen)) => claim(view, chosen),
+        (Count::Enough, None) => {
+            aside.note(Reason::NoCandidate, "every instance that may be promoted has replica-priority 0, or lacks writes that one with priority 0 has; give one of them a priority");
+            Some((vec![], "wait for a candidate"))
+        }
+        (Count::TooFew, _) if matches!(master, Master::Unclear(_)) => Some((back(view), "too few: end the election")),
+        (Count::TooFew, _) => Some((vec![], "wait for a quorum")),
+    }
+}
+
+/// Who may be promoted: members that have the data, and a master that was demoted.
+pub(super) fn candidates<'a>(view: &View<'a>) -> Vec<Living<'a>> {
+    let mut all = view.electable();
+    if let Master::Demoted(living) = view.master() {
+        let known = all.iter().any(|it| it.instance.uid == living.instance.uid);
+        if living.instance.attached && !known {
+            all.push(living);
+        }
+    }
+    all
+}
+
+/// Freezes for those that have applied what they received, or had time enough.
+pub(super) fn freezes(view: &View, candidates: &[Living]) -> Vec<Step> {
+    let waited = view.seen.memory.phase.filter(|(_, phase, _)| *phase == Phase::Electing);
+    let waited = waited.is_some_and(|(_, _, since)| view.seen.now.since(since) >= DRAIN);
+    let ready = candidates
+        .iter()
+        .filter(|it| !it.answer.replication.is_frozen() && (waited || is_drained(**it)));
+    ready
+        .filter_map(|it| Some(Step::Freeze(it.instance.process()?)))
+        .collect()
+}
+
+/// It has seen its link close, and applied all that came before.
+fn is_drained(it: Living) -> bool {
+    let r = &it.answer.replication;
+    r.upstream
+        .as_ref()
+        .is_none_or(|up| !up.link_up && up.read_offset <= r.offset)
+}
+
+/// R + max(E, 1) > N, or the policy's exception: a master that is proved to have ended, and a moment for the rest.
+pub(super) fn count(view: &View, proof: Proof, voters: &[Living], aside: &mut Aside) -> Count {
+    let reached = u32::try_from(voters.len()).unwrap_or(u32::MAX);
+    let (size, quorum) = (view.record.size(), view.record.quorum.max(1));
+    if reached == 0 {
+        aside.note(Reason::NoCandidate, format!("the master ended, and none of its {size} members that have its data can be reached; it goes on when one appears"));
+        return Count::TooFew;
+    }
+    if voters.iter().all(|it| it.answer.replication.priority == 0) && !matches!(view.master(), Master::Demoted(_)) {
+        aside.note(Reason::NoCandidate, "the master ended, and every instance that could replace it has replica-priority 0; give one of them a priority");
+        return Count::TooFew;
+    }
+    if reached.saturating_add(quorum) > size {
+        return Count::Enough;
+    }
+    let text = format!(
+        "the master ended; {reached} of {size} members are reached and {} are needed, so that no acknowledged write is lost",
+        size.saturating_sub(quorum).saturating_add(1)
+    );
+    if view.seen.desired.policy == Policy::Durability || !proof.is_strong() {
+        aside.note(Reason::QuorumMissing, text);
+        return Count::TooFew;
+    }
+    let waited = view
+        .seen
+        .memory
+        .ended_since
+        .map_or(Duration::ZERO, |since| view.seen.now.since(since));
+    if waited >= REST {
+        return Count::Enough;
+    }
+    aside.wake(REST.saturating_sub(waited));
+    aside.note(Reason::QuorumMissing, text);
+    Count::TooFew
+}
+
+/// The largest frozen offset; ties by priority, then not on the old master's node, then the lowest ordinal. One with
+/// priority 0 is never chosen, and nobody is chosen who lacks what such a one has.
+fn choose<'a>(view: &View, frozen: &[Living<'a>]) -> Option<Living<'a>> {
+    let most = frozen.iter().map(|it| it.answer.replication.offset).max()?;
+    let old_node = view.record.master.as_ref().map(|master| master.node.as_str());
+    let best = frozen
+        .iter()
+        .filter(|it| it.answer.replication.offset == most && it.answer.replication.priority > 0);
+    best.copied().min_by_key(|it| {
+        let instance = it.instance;
+        let same_node = !instance.node.is_empty() && old_node == Some(&instance.node);
+        (
+            it.answer.replication.priority,
+            same_node,
+            instance.deleting,
+            Reverse(view.is_wanted(instance)),
+            instance.ordinal,
+        )
+    })
+}
+
+/// Who, and the id and offset under which it was frozen; then the promotion itself.
+fn claim(view: &View, chosen: Living) -> Say {
+    let mut next = view.next();
+    next.phase = Phase::Promoting;
+    Some((promotion(view, next, chosen)?, "promote"))
+}
+
+/// The steps from a chosen, frozen instance to a verified master, the record first. The users of its members-to-be are
+/// created in the promotion's own transaction: told too early, a replica tries again only a second later.
+pub(super) fn promotion(view: &View, mut next: Box<Record>, chosen: Living) -> Option<Vec<Step>> {
+    let process = chosen.instance.process()?;
+    let claim = Claim {
+        process,
+        id: chosen.answer.replication.id.clone(),
+        offset: chosen.answer.replication.offset,
+    };
+    next.claim = Some(claim.clone());
+    Some(vec![
+        Step::Record(next),
+        Step::Promote {
+            users: users(view.record, &claim.process),
+            claim,
+        },
+    ])
+}
+
+/// Uids of those who will follow a promoted process.
+pub(super) fn users(record: &Record, promoted: &Process) -> Vec<String> {
+    let others = record
+        .members
+        .values()
+        .map(|member| &member.process)
+        .chain(&record.master);
+    others
+        .filter(|process| process.uid != promoted.uid)
+        .map(|process| process.uid.clone())
+        .collect()
+}
+
+/// Every member, and the former master if its process lives, begins again as joining.
+pub(super) fn all_joining(next: &mut Record, former: Option<Process>) {
+    for member in next.members.values_mut() {
+        member.stage = Stage::Joining;
+    }
+    if let Some(process) = former {
+        next.members.insert(
+            process.pod.clone(),
+            Member {
+                process,
+                stage: Stage::Joining,
+            },
+        );
+    }
+}
+
+fn back(view: &View) -> Vec<Step> {
+    let mut next = view.next();
+    next.phase = Phase::Steady;
+    next.claim = None;
+    vec![Step::Record(next)]
+}
+
+fn is_master_of(view: &View, it: Living) -> bool {
+    view.record
+        .master
+        .as_ref()
+        .is_some_and(|master| master.uid == it.instance.uid)
+}

@@ -1,0 +1,56 @@
+//! G, the write guard on the server, and E, the quorum in the record. E ≤ G at every moment.
+
+use super::{Aside, Master, Say, View};
+use crate::plan::Step;
+use crate::record::Stage;
+use std::time::Duration;
+
+/// How soon the members' progress is looked at again.
+const SOON: Duration = Duration::from_millis(10);
+
+/// Half of the full members, rounded up. Counting joining ones would refuse writes during a full sync.
+pub(super) fn target(view: &View) -> u32 {
+    let full = view.record.at(Stage::Full).count();
+    u32::try_from(full.div_ceil(2)).unwrap_or(u32::MAX)
+}
+
+/// How old a replica's acknowledgement may be, in seconds. With a single member a delayed one would stop all writes.
+fn lag(view: &View) -> u32 {
+    if view.record.size() == 1 { 2 } else { 1 }
+}
+
+/// Down: E in the record, then G on the server. Up: G on the server, then, when that many members have what the master
+/// had after it took effect, E in the record.
+pub(super) fn guard(view: &View, aside: &mut Aside) -> Say {
+    let Master::Serves(master) = view.master() else {
+        return None;
+    };
+    let (target, lag) = (target(view), lag(view));
+    let quorum = |quorum| {
+        let mut next = view.next();
+        next.quorum = quorum;
+        vec![Step::Record(next)]
+    };
+    if view.record.quorum > target {
+        return Some((quorum(target), "lower the quorum"));
+    }
+    if (master.answer.guard, master.answer.guard_lag) != (target, lag) {
+        let on = master.instance.process()?;
+        return Some((
+            vec![Step::Guard {
+                on,
+                replicas: target,
+                lag,
+            }],
+            "set the write guard",
+        ));
+    }
+    if view.record.quorum == target {
+        return None;
+    }
+    if view.caught_up(master.answer) < target {
+        aside.wake(SOON);
+        return None;
+    }
+    Some((quorum(target), "raise the quorum"))
+}

@@ -1,0 +1,142 @@
+//! Members that come: recorded joining, a user on the master, told to follow, caught up, recorded full. In this order.
+
+use super::view::Living;
+use super::{Aside, Master, Say, View};
+use crate::names;
+use crate::observed::Instance;
+use crate::plan::{Reason, Step};
+use crate::record::{Member, Stage};
+use std::time::Duration;
+
+/// How soon a member that is in sync is looked at again: it may be full.
+const SOON: Duration = Duration::from_millis(10);
+
+/// Joins while the master serves.
+pub(super) fn join(view: &View, aside: &mut Aside) -> Say {
+    let Master::Serves(master) = view.master() else {
+        return None;
+    };
+    rename(view, master)
+        .or_else(|| admit(view, master, aside))
+        .or_else(|| tell(view, master))
+        .or_else(|| complete(view, master, aside))
+}
+
+/// The same process with a new id (the first replica ever makes it draw one): recorded before anything else, since
+/// offsets are compared under one id only.
+fn rename(view: &View, master: Living) -> Say {
+    let id = &master.answer.replication.id;
+    if *id == view.record.id {
+        return None;
+    }
+    let mut next = view.next();
+    next.id.clone_from(id);
+    next.previous_id = None;
+    Some((vec![Step::Record(next)], "the master drew a new replication id"))
+}
+
+fn admit(view: &View, master: Living, aside: &mut Aside) -> Say {
+    if view.record.at(Stage::Leaving).next().is_some() {
+        return None;
+    }
+    let stranger = |instance: &&Instance| {
+        let recorded = view.record.members.contains_key(&instance.pod) || instance.uid == master.instance.uid;
+        !recorded && instance.attached && view.is_wanted(instance)
+    };
+    let strangers: Vec<_> = view.seen.instances.values().filter(stranger).collect();
+    let masters = strangers.iter().filter(|instance| instance.is_master());
+    let freezes: Vec<_> = masters
+        .filter_map(|instance| Some(Step::Freeze(instance.process()?)))
+        .collect();
+    if !freezes.is_empty() {
+        return Some((freezes, "demote who is not the recorded master"));
+    }
+    let mut next = view.next();
+    for instance in strangers {
+        let Some(process) = instance.process().filter(|_| !is_loading(instance)) else {
+            continue;
+        };
+        if let Some(text) = is_foreign(view, master, instance) {
+            aside.note(Reason::ForeignData, text);
+            continue;
+        }
+        next.members.insert(
+            process.pod.clone(),
+            Member {
+                process,
+                stage: Stage::Joining,
+            },
+        );
+    }
+    (next.members.len() > view.record.members.len()).then(|| (vec![Step::Record(next)], "members join"))
+}
+
+/// It holds data and the master holds none, of a history that never met its own: following would wipe it.
+fn is_foreign(view: &View, master: Living, instance: &Instance) -> Option<String> {
+    let it = &instance.answer()?.replication;
+    let related = it.id == view.record.id || view.record.previous_id.as_ref() == Some(&it.id);
+    let named = view.seen.desired.elect.as_ref() == Some(&master.instance.pod);
+    if it.keys == 0 || master.answer.replication.keys > 0 || related || named {
+        return None;
+    }
+    Some(format!(
+        "{} holds {} keys of another history and the master {} is empty: it stays out, so that nothing is wiped. If its data is not wanted: kubectl annotate redis NAME redis-operator.dev/elect={}",
+        instance.pod, it.keys, master.instance.pod, master.instance.pod
+    ))
+}
+
+fn is_loading(instance: &Instance) -> bool {
+    instance.answer().is_some_and(|answer| answer.replication.loading)
+}
+
+/// Users first, on the master; then whoever does not follow it yet is told to.
+fn tell(view: &View, master: Living) -> Say {
+    let on = master.instance.process()?;
+    let staying = view
+        .record
+        .members
+        .values()
+        .filter(|member| member.stage != Stage::Leaving);
+    let living: Vec<_> = staying.filter_map(|member| view.living(&member.process)).collect();
+    let users = &master.answer.users;
+    let without = living
+        .iter()
+        .filter(|it| !users.contains(&names::replication_user(&it.instance.uid)));
+    let mut steps: Vec<_> = without
+        .map(|it| Step::AddUser {
+            on: on.clone(),
+            uid: it.instance.uid.clone(),
+        })
+        .collect();
+    let astray = living
+        .iter()
+        .filter(|it| it.instance.attached && !follows(**it, &on.address));
+    let who = astray.filter_map(|it| it.instance.process());
+    steps.extend(who.map(|who| Step::Follow {
+        who,
+        master: on.address.clone(),
+    }));
+    (!steps.is_empty()).then_some((steps, "follow the master"))
+}
+
+fn follows(it: Living, master: &str) -> bool {
+    let upstream = it.answer.replication.upstream.as_ref();
+    upstream.is_some_and(|up| up.host == master) && it.answer.attaches_as == names::replication_user(&it.instance.uid)
+}
+
+fn complete(view: &View, master: Living, aside: &mut Aside) -> Say {
+    let mut next = view.next();
+    let mut complete = false;
+    for (member, living) in view.living_at(Stage::Joining) {
+        if !view.has_reached(living.answer, master.answer) {
+            let linked = living.answer.replication.upstream.as_ref().is_some_and(|up| up.link_up);
+            aside.wake(if linked { SOON } else { Duration::from_millis(200) });
+            continue;
+        }
+        if let Some(member) = next.members.get_mut(&member.process.pod) {
+            member.stage = Stage::Full;
+            complete = true;
+        }
+    }
+    complete.then(|| (vec![Step::Record(next)], "members are full"))
+}

@@ -1,0 +1,75 @@
+//! Role labels follow what was published; they hold nothing up.
+
+use super::{Aside, Master, Say, View};
+use crate::names;
+use crate::observed::Instance;
+use crate::plan::{Label, Step};
+use crate::record::Stage;
+
+/// A link that has been down this long takes a replica out of the `-replica` Service, in seconds.
+const OUT_OF_SYNC: u64 = 3;
+
+/// Labels the master and the synced replicas. The new master's label comes after the old one's is off, in one plan:
+/// at no moment do two pods carry `role=master`.
+pub(super) fn label(view: &View, _: &mut Aside) -> Say {
+    let Master::Serves(master) = view.master() else {
+        return None;
+    };
+    let mut off = vec![];
+    let mut on = vec![];
+    for instance in view.seen.instances.values() {
+        let now = current(instance);
+        let wanted = if instance.uid == master.instance.uid {
+            Label::Master
+        } else {
+            replica(view, instance, now)
+        };
+        if now == Some(wanted) {
+            continue;
+        }
+        let step = Step::Label {
+            pod: instance.pod.clone(),
+            uid: instance.uid.clone(),
+            label: wanted,
+        };
+        if wanted == Label::Master {
+            on.push(step)
+        } else {
+            off.push(step)
+        }
+    }
+    off.append(&mut on);
+    (!off.is_empty()).then_some((off, "label"))
+}
+
+fn current(instance: &Instance) -> Option<Label> {
+    match instance.label.as_deref() {
+        None => Some(Label::None),
+        Some(names::ROLE_MASTER) => Some(Label::Master),
+        Some(names::ROLE_REPLICA) => Some(Label::Replica),
+        Some(_) => None,
+    }
+}
+
+/// Full and linked: a replica. Joining again after a failover, with its data: as it was. Else nothing.
+fn replica(view: &View, instance: &Instance, now: Option<Label>) -> Label {
+    let Some(answer) = instance.answer() else {
+        return if now == Some(Label::Replica) {
+            Label::Replica
+        } else {
+            Label::None
+        };
+    };
+    let Some(member) = view.record.member(&instance.uid, &answer.replication.run_id) else {
+        return Label::None;
+    };
+    let Some(upstream) = &answer.replication.upstream else {
+        return Label::None;
+    };
+    let out = upstream.down_seconds.is_some_and(|seconds| seconds >= OUT_OF_SYNC) || answer.replication.loading;
+    match member.stage {
+        Stage::Full if upstream.link_up && answer.serves => Label::Replica,
+        Stage::Full | Stage::Joining if answer.serves && !out && now == Some(Label::Replica) => Label::Replica,
+        Stage::Full | Stage::Joining | Stage::Leaving => Label::None,
+    }
+}

@@ -1,0 +1,104 @@
+//! `decide(&Observed) -> Plan`: a chain of rules, the first that speaks wins.
+//!
+//! Each rule is one file and reads the observation through a [`View`]. A rule may leave notes for people and ask to be
+//! woken; it speaks by returning steps.
+
+mod elect;
+mod evidence;
+mod guard;
+mod heal;
+mod hold;
+mod join;
+mod labels;
+mod leave;
+mod promote;
+mod publish;
+mod restart;
+mod start;
+mod suspect;
+mod view;
+
+pub use evidence::{Master, Proof};
+pub use view::View;
+
+use crate::observed::Observed;
+use crate::plan::{Note, Plan, Reason, Step};
+use crate::record::Found;
+use std::time::Duration;
+
+/// What one rule says: steps and why, or nothing.
+type Say = Option<(Vec<Step>, &'static str)>;
+
+/// The rules, in the order in which they are asked.
+const RULES: [fn(&View, &mut Aside) -> Say; 13] = [
+    hold::take_over,
+    publish::publish,
+    hold::touch_slice,
+    restart::restart,
+    suspect::suspect,
+    elect::elect,
+    promote::promote,
+    leave::leave,
+    join::join,
+    guard::guard,
+    heal::heal,
+    labels::label,
+    heal::replace_stuck,
+];
+
+/// What rules leave behind without speaking.
+#[derive(Default)]
+pub struct Aside {
+    notes: Vec<Note>,
+    wake: Option<Duration>,
+}
+
+impl Aside {
+    fn note(&mut self, reason: Reason, message: impl Into<String>) {
+        self.notes.push(Note {
+            reason,
+            message: message.into(),
+        });
+    }
+
+    fn wake(&mut self, after: Duration) {
+        self.wake = Some(self.wake.map_or(after, |earlier| earlier.min(after)));
+    }
+}
+
+/// Decides what to do next. Pure: the same observation gives the same plan.
+pub fn decide(seen: &Observed) -> Plan {
+    let mut aside = Aside::default();
+    if seen.desired.deleting {
+        return Plan::default();
+    }
+    let said = match &seen.record {
+        Found::Record(record) => {
+            let view = View::new(seen, record);
+            RULES.iter().find_map(|rule| rule(&view, &mut aside))
+        }
+        Found::Absent => start::start(seen, &mut aside),
+        Found::Newer(version) => {
+            let text = format!(
+                "status.record has version {version}; this operator knows up to {}: it only watches. Run the newer operator again.",
+                crate::record::VERSION
+            );
+            aside.note(Reason::RecordOfNewerVersion, text);
+            None
+        }
+        Found::Nonsense(what) => {
+            let text = format!(
+                "status.record cannot be used: {what}. Nothing is promoted on its word. Remove it (kubectl patch --subresource=status --type=json -p '[{{\"op\":\"remove\",\"path\":\"/status/record\"}}]'): the serving master is then adopted."
+            );
+            aside.note(Reason::RecordUnreadable, text);
+            None
+        }
+    };
+    let (steps, why) = said.unwrap_or_default();
+    Plan {
+        steps,
+        why,
+        wake: aside.wake,
+        notes: aside.notes,
+    }
+}

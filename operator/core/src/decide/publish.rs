@@ -1,0 +1,26 @@
+//! The slice names the recorded master, whenever that serves.
+
+use super::{Aside, Master, Say, View};
+use crate::plan::Step;
+use crate::record::Phase;
+
+/// Publishes the serving master if the slice does not name it at its address. Missing slices and changed addresses
+/// are as urgent as a new master.
+pub(super) fn publish(view: &View, _: &mut Aside) -> Say {
+    let Master::Serves(living) = view.master() else {
+        return None;
+    };
+    if view.record.phase != Phase::Steady || !living.instance.attached {
+        return None;
+    }
+    let slice = view.seen.slice.as_ref();
+    let named = slice.is_some_and(|slice| {
+        slice.holder == view.seen.holder
+            && slice.target.as_ref() == Some(&living.instance.uid)
+            && slice.address.as_ref() == Some(&living.instance.address)
+    });
+    if named {
+        return None;
+    }
+    Some((vec![Step::Publish(living.instance.process()?)], "publish the master"))
+}

@@ -1,0 +1,123 @@
+//! An observation read through its record.
+
+use crate::observed::{Answer, Instance, Observed, Reach};
+use crate::record::{Member, Process, Record, Stage};
+
+/// An observation and its record, with the relations between them.
+pub struct View<'a> {
+    /// What was observed.
+    pub seen: &'a Observed,
+    /// The record in it.
+    pub record: &'a Record,
+}
+
+/// A process of the record that answers.
+#[derive(Clone, Copy)]
+pub struct Living<'a> {
+    /// Its pod.
+    pub instance: &'a Instance,
+    /// What it said in this pass.
+    pub answer: &'a Answer,
+}
+
+impl<'a> View<'a> {
+    /// Reads `seen` through `record`, which is the one in it.
+    pub fn new(seen: &'a Observed, record: &'a Record) -> Self {
+        Self { seen, record }
+    }
+
+    /// The pod of a process, if that very pod exists.
+    pub fn instance(&self, process: &Process) -> Option<&'a Instance> {
+        self.seen
+            .instances
+            .get(&process.pod)
+            .filter(|instance| instance.uid == process.uid)
+    }
+
+    /// A process, if that very process answers.
+    pub fn living(&self, process: &Process) -> Option<Living<'a>> {
+        let instance = self.instance(process)?;
+        let answer = instance
+            .answer()
+            .filter(|answer| answer.replication.run_id == process.run_id)?;
+        Some(Living { instance, answer })
+    }
+
+    /// It holds everything up to the last promotion, as protocol section 3 says: full and leaving members do, joining
+    /// ones if they show it. Past P under the id before, it took writes after the fork: diverged.
+    pub fn has_data(&self, answer: &Answer) -> bool {
+        let it = &answer.replication;
+        let current = it.id == self.record.id && it.offset >= self.record.promoted_at;
+        let before = self.record.previous_id.as_ref() == Some(&it.id) && it.offset == self.record.promoted_at;
+        it.placed && !it.loading && (current || before)
+    }
+
+    /// Members that have the data and may be told things: who counts in an election.
+    pub fn electable(&self) -> Vec<Living<'a>> {
+        let living = self
+            .record
+            .members
+            .values()
+            .filter_map(|member| self.living(&member.process));
+        living
+            .filter(|it| it.instance.attached && !it.instance.is_master() && self.has_data(it.answer))
+            .collect()
+    }
+
+    /// Members at a stage that answer.
+    pub fn living_at(&self, stage: Stage) -> impl Iterator<Item = (&'a Member, Living<'a>)> {
+        let record: &'a Record = self.record;
+        record
+            .at(stage)
+            .filter_map(|member| Some((member, self.living(&member.process)?)))
+    }
+
+    /// How many members that stay had, after the master was asked, everything that the master had then.
+    pub fn caught_up(&self, master: &Answer) -> u32 {
+        let staying = self
+            .record
+            .members
+            .values()
+            .filter(|member| member.stage != Stage::Leaving);
+        let living = staying.filter_map(|member| self.living(&member.process));
+        let count = living.filter(|it| self.has_reached(it.answer, master)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// A replica, asked after the master, shows all that the master had when it was asked. Sound because both are of
+    /// the recorded history and the shell asks the master first.
+    pub fn has_reached(&self, replica: &Answer, master: &Answer) -> bool {
+        let (r, m) = (&replica.replication, &master.replication);
+        let link_up = r
+            .upstream
+            .as_ref()
+            .is_some_and(|upstream| upstream.link_up && !upstream.syncing);
+        link_up && r.placed && !r.loading && r.id == m.id && r.offset >= m.offset && replica.asked >= master.asked
+    }
+
+    /// It is one of the pods that the user wants.
+    pub fn is_wanted(&self, instance: &Instance) -> bool {
+        instance.ordinal < self.seen.desired.replicas && !instance.deleting
+    }
+
+    /// It answers, or answered something that is no INFO: a process lives there.
+    pub fn is_up(instance: &Instance) -> bool {
+        matches!(instance.reach, Reach::Answers(_) | Reach::Alive(_))
+    }
+
+    /// A copy of the record for the next write: seq + 1.
+    pub fn next(&self) -> Box<Record> {
+        let mut next = self.record.clone();
+        next.seq = next.seq.saturating_add(1);
+        Box::new(next)
+    }
+
+    /// The next record in a new term, which begins now for `reason`.
+    pub fn next_term(&self, reason: impl Into<String>) -> Box<Record> {
+        let mut next = self.next();
+        next.term = next.term.saturating_add(1);
+        next.since = self.seen.clock.to_string();
+        next.reason = reason.into();
+        next
+    }
+}

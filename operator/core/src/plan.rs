@@ -1,0 +1,134 @@
+//! What to do next, as data, and why.
+
+use crate::record::{Claim, Process, Record};
+use std::time::Duration;
+
+/// What a pod's `role` label says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Label {
+    /// `role=master`.
+    Master,
+    /// `role=replica`: in sync.
+    Replica,
+    /// No label.
+    None,
+}
+
+/// One step. Each is idempotent, so a pass that follows a failed or unknown one may decide it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write the record, if the one before (seq − 1) is still there.
+    Record(Box<Record>),
+    /// Write this holder into the master's slice, endpoints as they are; create it without endpoints if it is missing.
+    TouchSlice,
+    /// Let the master's slice name this process, in one write.
+    Publish(Process),
+    /// Set or remove a pod's `role` label.
+    Label {
+        /// Pod name.
+        pod: String,
+        /// Pod uid.
+        uid: String,
+        /// What it shall say.
+        label: Label,
+    },
+    /// Create a replication user on a master, for the pod with this uid.
+    AddUser {
+        /// The master.
+        on: Process,
+        /// Uid of the member's pod.
+        uid: String,
+    },
+    /// Delete a replication user on a master, which also cuts its link.
+    DropUser {
+        /// The master.
+        on: Process,
+        /// Name of the user.
+        user: String,
+    },
+    /// Follow a master, as the replication user of one's own pod.
+    Follow {
+        /// Who.
+        who: Process,
+        /// The master's address.
+        master: String,
+    },
+    /// Follow nobody: id and offset stay as they are.
+    Freeze(Process),
+    /// Become master, with replication users for these pod uids, and verify that it is what was claimed.
+    Promote {
+        /// The claim that the record holds.
+        claim: Claim,
+        /// Uids of the members' pods.
+        users: Vec<String>,
+    },
+    /// Set `min-replicas-to-write` and `min-replicas-max-lag`.
+    Guard {
+        /// The master.
+        on: Process,
+        /// Replicas that must be there.
+        replicas: u32,
+        /// How old their acknowledgement may be, in seconds.
+        lag: u32,
+    },
+    /// Open the fence: serve reads.
+    Serve(Process),
+    /// Close the connections of applications.
+    CutClients(Process),
+    /// Delete a pod, if it still is as it was observed.
+    DeletePod {
+        /// Pod name.
+        pod: String,
+        /// Pod uid.
+        uid: String,
+        /// Resource version as observed.
+        resource_version: String,
+    },
+}
+
+/// Something a person should know, found on the way to a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What kind, a condition's reason.
+    pub reason: Reason,
+    /// A sentence that names what is missing and the remedy.
+    pub message: String,
+}
+
+/// Why something is not done, or was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// `status.record` is of a newer version.
+    RecordOfNewerVersion,
+    /// `status.record` makes no sense.
+    RecordUnreadable,
+    /// The first start waits for pods.
+    WaitingForPods,
+    /// Several instances hold unrelated data.
+    AmbiguousData,
+    /// The master does not answer, and nothing proves that it ended.
+    MasterUnclear,
+    /// The master ended and too few members are there.
+    QuorumMissing,
+    /// The master ended and nobody may be promoted.
+    NoCandidate,
+    /// An instance holds data of another history and stays out.
+    ForeignData,
+    /// Pods beyond the wanted number stay because one of them is the master.
+    MasterOnSurplusPod,
+    /// More than one instance takes writes.
+    TwoMasters,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In this order; the first that fails ends the pass.
+    pub steps: Vec<Step>,
+    /// One phrase for the log.
+    pub why: &'static str,
+    /// Look again after this time even if nothing happens.
+    pub wake: Option<Duration>,
+    /// What a person should know.
+    pub notes: Vec<Note>,
+}
