@@ -3,6 +3,7 @@
 //! Nothing here waits, asks the time, draws a random number or talks to anybody; Kubernetes is known only as types.
 
 pub mod api;
+pub mod conditions;
 pub mod decide;
 pub mod memory;
 pub mod names;
@@ -10,3 +11,4 @@ pub mod observed;
 pub mod plan;
 pub mod record;
 pub mod replication;
+pub mod status;

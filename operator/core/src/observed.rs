@@ -1,5 +1,6 @@
 //! All that a decision may read, gathered by the shell before each pass.
 
+pub use crate::api::Policy;
 use crate::record::{Found, Process};
 use crate::replication::{Replication, Role};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,6 +96,8 @@ pub struct Instance {
     pub deleting: bool,
     /// The redis container.
     pub container: Container,
+    /// What Kubernetes says of a pod that cannot run: cannot be scheduled, image cannot be pulled, crashes.
+    pub trouble: Option<String>,
     /// What the instance answers.
     pub reach: Reach,
     /// What it answered last, however long ago, on a connection of this operator.
@@ -126,16 +129,6 @@ pub struct Slice {
     pub holder: String,
     /// Term under which it was written.
     pub term: u64,
-}
-
-/// Which losses the user accepts for which waits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Policy {
-    /// Serve again as soon as an eligible instance is there.
-    #[default]
-    Availability,
-    /// Wait for the quorum, always.
-    Durability,
 }
 
 /// What the user asked for, as far as decisions depend on it.

@@ -132,3 +132,28 @@ pub struct Plan {
     /// What a person should know.
     pub notes: Vec<Note>,
 }
+
+impl Step {
+    /// A name from a bounded set, for logs, metrics and fail points.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Record(record) => match record.phase {
+                crate::record::Phase::Steady => "record-steady",
+                crate::record::Phase::Electing => "record-electing",
+                crate::record::Phase::Promoting => "record-promoting",
+            },
+            Self::TouchSlice => "touch-slice",
+            Self::Publish(_) => "publish",
+            Self::Label { .. } => "label",
+            Self::AddUser { .. } => "add-user",
+            Self::DropUser { .. } => "drop-user",
+            Self::Follow { .. } => "follow",
+            Self::Freeze(_) => "freeze",
+            Self::Promote { .. } => "promote",
+            Self::Guard { .. } => "guard",
+            Self::Serve(_) => "serve",
+            Self::CutClients(_) => "cut-clients",
+            Self::DeletePod { .. } => "delete-pod",
+        }
+    }
+}

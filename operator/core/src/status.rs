@@ -1,0 +1,268 @@
+//! What the operator tells people: status and conditions, computed from an observation and its plan.
+
+use crate::api::{Instance as Row, LastFailover, Redis, RedisStatus};
+use crate::conditions::{Wanted, merge};
+use crate::decide::{Master, View};
+use crate::names;
+use crate::observed::{Instance, Observed, Reach};
+use crate::plan::{Plan, Reason};
+use crate::record::{Found, Phase, Record, Stage};
+use kube::ResourceExt;
+
+/// Something that a person has to put right, found outside of the decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// One CamelCase word.
+    pub reason: String,
+    /// A sentence that names the field or object, and the remedy.
+    pub message: String,
+}
+
+/// Computes the status of a resource. The record is not part of it: only the record's own writes touch that.
+pub fn status(
+    redis: &Redis,
+    seen: &Observed,
+    plan: &Plan,
+    troubles: &[Trouble],
+    last: Option<LastFailover>,
+) -> RedisStatus {
+    let before = redis.status.clone().unwrap_or_default();
+    let record = match &seen.record {
+        Found::Record(record) => Some(record.as_ref()),
+        Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
+    };
+    let facts = Facts::of(seen, record);
+    let generation = redis.metadata.generation;
+    let wanted = facts.conditions(seen, plan, troubles);
+    let wants = seen.desired.replicas;
+    RedisStatus {
+        observed_generation: generation,
+        replicas: Some(number(seen.instances.len())),
+        ready: Some(format!("{}/{wants}", facts.ready)),
+        ready_replicas: Some(number(facts.ready)),
+        synced: Some(number(facts.synced)),
+        master: facts.master.clone(),
+        selector: Some(names::selector_text(&redis.name_any())),
+        summary: Some(summary(&wanted)),
+        safe_wait: Some(facts.safe_wait),
+        instances: seen
+            .instances
+            .values()
+            .map(|instance| row(seen, record, instance))
+            .collect(),
+        last_failover: last.or(before.last_failover),
+        conditions: merge(&before.conditions, wanted, generation, seen.clock),
+        record: None,
+    }
+}
+
+/// Whether two statuses tell a person the same. Offsets and lags move all the time, on an idle server too, and alone
+/// are no reason to write: they are as of the last change.
+pub fn tells_the_same(a: &RedisStatus, b: &RedisStatus) -> bool {
+    let still = |status: &RedisStatus| {
+        let mut status = status.clone();
+        status.record = None;
+        for row in &mut status.instances {
+            (row.offset, row.lag) = (None, None);
+        }
+        status
+    };
+    still(a) == still(b)
+}
+
+/// What a person wants to know at a glance.
+struct Facts {
+    master: Option<String>,
+    published: bool,
+    ready: usize,
+    synced: usize,
+    safe_wait: i32,
+    settled: bool,
+}
+
+impl Facts {
+    fn of(seen: &Observed, record: Option<&Record>) -> Self {
+        let Some(record) = record else {
+            return Self {
+                master: None,
+                published: false,
+                ready: 0,
+                synced: 0,
+                safe_wait: 0,
+                settled: false,
+            };
+        };
+        let view = View::new(seen, record);
+        let serving = match view.master() {
+            Master::Serves(living) if record.phase == Phase::Steady => Some(living),
+            Master::Serves(_) | Master::Demoted(_) | Master::Ended(_) | Master::Unclear(_) | Master::None => None,
+        };
+        let named = |uid: &String| {
+            seen.slice
+                .as_ref()
+                .is_some_and(|slice| slice.target.as_ref() == Some(uid))
+        };
+        let linked =
+            |it: &crate::observed::Answer| it.serves && it.replication.upstream.as_ref().is_some_and(|up| up.link_up);
+        let synced = view
+            .living_at(Stage::Full)
+            .filter(|(_, living)| linked(living.answer))
+            .count();
+        let guard = serving.map(|living| living.answer.guard);
+        Self {
+            master: serving.map(|living| living.instance.pod.clone()),
+            published: serving.is_some_and(|living| named(&living.instance.uid)),
+            ready: synced.saturating_add(usize::from(serving.is_some())),
+            synced,
+            safe_wait: i32::try_from(record.quorum).unwrap_or(i32::MAX),
+            settled: guard == Some(record.quorum) && record.members.values().all(|member| member.stage == Stage::Full),
+        }
+    }
+
+    fn conditions(&self, seen: &Observed, plan: &Plan, troubles: &[Trouble]) -> Vec<Wanted> {
+        let wants = usize::try_from(seen.desired.replicas).unwrap_or(usize::MAX);
+        let available = self.published && self.master.is_some();
+        let surplus = seen.instances.len() > wants;
+        let complete = available && self.ready >= wants && self.settled && !surplus && troubles.is_empty();
+        let notes = plan
+            .notes
+            .iter()
+            .map(|note| (format!("{:?}", note.reason), note.message.clone(), stalls(note.reason)));
+        let mut why: Vec<_> = troubles
+            .iter()
+            .map(|t| (t.reason.clone(), t.message.clone(), true))
+            .collect();
+        why.extend(notes);
+        why.extend(pods(seen));
+        let first = why.first().cloned();
+        let master = self.master.clone().unwrap_or_default();
+        let (reason, message) = if complete {
+            (
+                "Serving".to_owned(),
+                format!("{master} is published, {} replicas are in sync", self.synced),
+            )
+        } else if let Some((reason, message, _)) = &first {
+            (reason.clone(), message.clone())
+        } else if available {
+            (
+                "ReplicasJoining".to_owned(),
+                format!("{master} is published; {} of {wants} instances are ready", self.ready),
+            )
+        } else {
+            ("Starting".to_owned(), "no master is published yet".to_owned())
+        };
+        let stalled = why.iter().find(|(_, _, stalls)| *stalls);
+        vec![
+            Wanted {
+                type_: "Ready",
+                holds: complete,
+                reason: reason.clone(),
+                message,
+            },
+            Wanted {
+                type_: "Available",
+                holds: available,
+                reason: if available { "Published".to_owned() } else { reason },
+                message: if available {
+                    format!("{master} takes writes")
+                } else {
+                    "no master is published".to_owned()
+                },
+            },
+            Wanted {
+                type_: "Stalled",
+                holds: stalled.is_some(),
+                reason: stalled.map_or("GoingOn", |(reason, _, _)| reason.as_str()).to_owned(),
+                message: stalled
+                    .map_or("nothing waits for a person", |(_, message, _)| message.as_str())
+                    .to_owned(),
+            },
+        ]
+    }
+}
+
+/// Nothing goes on until a person, or a fault's end, changes something.
+fn stalls(reason: Reason) -> bool {
+    match reason {
+        Reason::WaitingForPods => false,
+        Reason::RecordOfNewerVersion
+        | Reason::RecordUnreadable
+        | Reason::AmbiguousData
+        | Reason::MasterUnclear
+        | Reason::QuorumMissing
+        | Reason::NoCandidate
+        | Reason::ForeignData
+        | Reason::MasterOnSurplusPod
+        | Reason::TwoMasters => true,
+    }
+}
+
+/// Pods that cannot run, with what Kubernetes says of them.
+fn pods(seen: &Observed) -> impl Iterator<Item = (String, String, bool)> + '_ {
+    let troubled = seen.instances.values().filter(|instance| !View::is_up(instance));
+    troubled.filter_map(|instance| {
+        let trouble = instance.trouble.as_ref()?;
+        Some(("PodFailing".to_owned(), format!("{}: {trouble}", instance.pod), true))
+    })
+}
+
+fn summary(wanted: &[Wanted]) -> String {
+    wanted.first().map_or_else(String::new, |ready| {
+        if ready.holds {
+            "Ready".to_owned()
+        } else {
+            ready.reason.clone()
+        }
+    })
+}
+
+fn row(seen: &Observed, record: Option<&Record>, instance: &Instance) -> Row {
+    let master = record.and_then(|record| record.master.as_ref());
+    let ahead = master
+        .and_then(|m| seen.instances.get(&m.pod))
+        .and_then(Instance::answer);
+    let answer = instance.answer();
+    let it = answer.map(|answer| &answer.replication);
+    let is_master = master.is_some_and(|m| m.uid == instance.uid && it.is_some_and(|it| it.run_id == m.run_id));
+    let member = it.and_then(|it| record?.member(&instance.uid, &it.run_id));
+    let state = match (&instance.reach, member.map(|member| member.stage)) {
+        (Reach::Answers(_), _) if it.is_some_and(|it| it.loading) => "Loading",
+        (Reach::Answers(_), _) if is_master => "Serving",
+        (Reach::Answers(_), Some(Stage::Full)) => "Synced",
+        (Reach::Answers(_), Some(Stage::Joining)) => "Joining",
+        (Reach::Answers(_), Some(Stage::Leaving)) => "Leaving",
+        (Reach::Answers(_), None) => "Fenced",
+        (Reach::Alive(_), _) => "Busy",
+        (Reach::Refused { .. }, _) => "Down",
+        (Reach::Silent { .. }, _) => "Silent",
+        (Reach::Untried, _) => "Starting",
+    };
+    let offset = it.and_then(|it| i64::try_from(it.offset).ok());
+    let behind = |ahead: &crate::observed::Answer| {
+        Some(
+            i64::try_from(ahead.replication.offset)
+                .ok()?
+                .saturating_sub(offset?)
+                .max(0),
+        )
+    };
+    Row {
+        pod: instance.pod.clone(),
+        role: it.map(|_| {
+            if is_master {
+                names::ROLE_MASTER
+            } else {
+                names::ROLE_REPLICA
+            }
+            .to_owned()
+        }),
+        offset,
+        lag: ahead.and_then(behind).filter(|_| !is_master),
+        state: Some(state.to_owned()),
+        node: Some(instance.node.clone()).filter(|node| !node.is_empty()),
+    }
+}
+
+fn number(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
