@@ -5,6 +5,8 @@
 pub mod api;
 pub mod conditions;
 pub mod decide;
+pub mod config;
+pub mod credentials;
 pub mod memory;
 pub mod names;
 pub mod observed;

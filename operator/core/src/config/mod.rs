@@ -1,0 +1,190 @@
+//! redis.conf: the user's directives first, then the operator's.
+//!
+//! The file is mounted read-only and never edited at run time. It makes every process start *fenced*: a replica of
+//! nothing that refuses reads and writes, until the operator tells it whom to follow or promotes it. What it says must
+//! stay the same from one version of the operator to the next, or an upgrade would restart every instance.
+
+mod check;
+mod memory;
+mod owned;
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::api::RedisSpec;
+use crate::names;
+
+pub use check::check;
+pub use owned::{OWNED, Owned};
+
+/// Where the ConfigMap is mounted.
+pub const CONFIG_DIR: &str = "/etc/redis";
+/// Name of the file there.
+pub const CONFIG_FILE: &str = "redis.conf";
+/// Where the Secret is mounted.
+pub const AUTH_DIR: &str = "/etc/redis-auth";
+/// Name of the file with the users there.
+pub const AUTH_FILE: &str = "auth.conf";
+/// Where the data is.
+pub const DATA_DIR: &str = "/data";
+
+/// The backlog unless the user wants a larger one: 64 MB.
+pub(crate) const BACKLOG_BYTES: u64 = 64 << 20;
+
+/// Settings that the operator changes while the servers run, with which every process starts.
+const FENCE: &[(&str, &str)] = &[
+    ("replicaof", "127.0.0.1 1"),
+    ("replica-serve-stale-data", "no"),
+    ("replica-read-only", "yes"),
+    ("min-replicas-to-write", "0"),
+    ("min-replicas-max-lag", "1"),
+];
+
+/// Settings that never change.
+const FIXED: &[(&str, &str)] = &[
+    ("dir", DATA_DIR),
+    ("protected-mode", "no"),
+    ("replica-lazy-flush", "yes"),
+    ("repl-backlog-ttl", "0"),
+    ("repl-diskless-load", "disabled"),
+    ("repl-diskless-sync-delay", "0"),
+    ("repl-ping-replica-period", "1"),
+    ("repl-timeout", "10"),
+];
+
+/// The whole file. Call [`check`] first: what it refuses does not belong into a file.
+pub fn render(spec: &RedisSpec) -> String {
+    let mut text = String::from(
+        "# Written by redis-operator; changes are undone.\n\n# spec.config, and defaults for what it leaves open\n",
+    );
+    let port = names::PORT_REDIS.to_string();
+    for (key, value) in spec
+        .config
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .chain(defaults(spec))
+    {
+        line(&mut text, key, value);
+    }
+    text.push_str("\n# the operator's\n");
+    line(&mut text, "include", &format!("{AUTH_DIR}/{AUTH_FILE}"));
+    line(&mut text, "port", &port);
+    line(
+        &mut text,
+        "busy-reply-threshold",
+        &busy_reply_threshold(spec.down_after()).to_string(),
+    );
+    for (key, value) in FIXED {
+        line(&mut text, key, value);
+    }
+    text.push_str("\n# the fence: a replica of nothing, until the operator says otherwise\n");
+    for (key, value) in FENCE {
+        line(&mut text, key, value);
+    }
+    text
+}
+
+/// A script must answer BUSY well before its server counts as silent, in milliseconds: min(1 s, downAfter / 2).
+fn busy_reply_threshold(down_after: Duration) -> u128 {
+    (down_after / 2).min(Duration::from_secs(1)).as_millis()
+}
+
+/// Defaults for directives that the user may set and has not.
+fn defaults(spec: &RedisSpec) -> Vec<(&'static str, &'static str)> {
+    let given = |key: &str| spec.config.contains_key(key);
+    // data that has no volume is gone with its pod: writing it to disk would only cost
+    let append_only = if spec.storage.is_some() { "yes" } else { "no" };
+    let durable_by_log = spec
+        .config
+        .get("appendonly")
+        .map_or(append_only, String::as_str)
+        .eq_ignore_ascii_case("yes");
+    let mut defaults = Vec::new();
+    if !given("appendonly") {
+        defaults.push(("appendonly", append_only));
+    }
+    // with storage but without the log, the server's own snapshot times are what keeps the data
+    if !given("save") && (durable_by_log || spec.storage.is_none()) {
+        defaults.push(("save", ""));
+    }
+    if !given("repl-backlog-size") {
+        defaults.push(("repl-backlog-size", "64mb"));
+    }
+    if !given("tcp-keepalive") {
+        defaults.push(("tcp-keepalive", "10"));
+    }
+    defaults
+}
+
+fn line(text: &mut String, key: &str, value: &str) {
+    let value = if value.trim().is_empty() { "\"\"" } else { value };
+    // writing to a String cannot fail
+    let _ = writeln!(text, "{key} {value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Storage;
+
+    fn directives(spec: &RedisSpec) -> Vec<(String, String)> {
+        let text = render(spec);
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines
+            .map(|line| line.split_once(' ').unwrap())
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect()
+    }
+
+    fn value(spec: &RedisSpec, key: &str) -> Option<String> {
+        let all = directives(spec);
+        let mut found = all
+            .iter()
+            .filter(|(name, _)| name == key)
+            .map(|(_, value)| value.clone());
+        let first = found.next();
+        assert_eq!(found.next(), None, "{key} twice");
+        first
+    }
+
+    #[test]
+    fn every_process_starts_fenced() {
+        let spec = RedisSpec::new("redis");
+        for (key, wanted) in FENCE {
+            assert_eq!(value(&spec, key).as_deref(), Some(*wanted));
+        }
+        assert_eq!(value(&spec, "include").as_deref(), Some("/etc/redis-auth/auth.conf"));
+    }
+
+    #[test]
+    fn scripts_answer_busy_before_they_look_hung() {
+        let mut spec = RedisSpec::new("redis");
+        assert_eq!(value(&spec, "busy-reply-threshold").as_deref(), Some("1000"));
+        spec.down_after = "500ms".to_owned();
+        assert_eq!(value(&spec, "busy-reply-threshold").as_deref(), Some("250"));
+        spec.down_after = "1m".to_owned();
+        assert_eq!(value(&spec, "busy-reply-threshold").as_deref(), Some("1000"));
+    }
+
+    #[test]
+    fn persistence_follows_the_storage_and_the_user() {
+        let persistence = |spec: &RedisSpec| (value(spec, "appendonly").unwrap(), value(spec, "save"));
+        let mut spec = RedisSpec::new("redis");
+        assert_eq!(persistence(&spec), ("no".to_owned(), Some("\"\"".to_owned())));
+        spec.storage = Some(Storage::new("1Gi"));
+        assert_eq!(persistence(&spec), ("yes".to_owned(), Some("\"\"".to_owned())));
+        spec.config.insert("appendonly".to_owned(), "no".to_owned());
+        assert_eq!(persistence(&spec), ("no".to_owned(), None));
+        spec.config.insert("save".to_owned(), "60 1".to_owned());
+        assert_eq!(persistence(&spec), ("no".to_owned(), Some("60 1".to_owned())));
+    }
+
+    #[test]
+    fn whatever_the_operator_writes_is_owned_or_a_default() {
+        let spec = RedisSpec::new("redis");
+        let defaults: Vec<_> = defaults(&spec).into_iter().map(|(key, _)| key.to_owned()).collect();
+        for (key, _) in directives(&spec) {
+            assert!(owned::reason(&key).is_some() || defaults.contains(&key), "{key}");
+        }
+    }
+}
