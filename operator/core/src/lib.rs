@@ -4,13 +4,14 @@
 
 pub mod api;
 pub mod conditions;
-pub mod decide;
 pub mod config;
 pub mod credentials;
+pub mod decide;
 pub mod memory;
 pub mod names;
 pub mod observed;
 pub mod plan;
 pub mod record;
 pub mod replication;
+pub mod resources;
 pub mod status;

@@ -38,6 +38,18 @@ pub const ANNOTATION_TERM: &str = "redis-operator.dev/term";
 /// Annotation on the pods: hash of the redis.conf that the process has read.
 pub const ANNOTATION_CONFIG: &str = "redis-operator.dev/config";
 
+/// Label on the Services: which of the four it is (`all`, `headless`, `master`, `replica`).
+pub const LABEL_SERVICE: &str = "redis-operator.dev/service";
+
+/// Volume with the data.
+pub const VOLUME_DATA: &str = "data";
+/// Volume with redis.conf and the probes' scripts.
+pub const VOLUME_CONFIG: &str = "config";
+/// Volume with the servers' users.
+pub const VOLUME_AUTH: &str = "auth";
+/// Names that no other volume may have.
+pub const VOLUMES: [&str; 3] = [VOLUME_DATA, VOLUME_CONFIG, VOLUME_AUTH];
+
 /// Container of the server.
 pub const CONTAINER_REDIS: &str = "redis";
 /// Container of the metrics sidecar.
@@ -134,6 +146,22 @@ pub fn labels(redis: &str) -> BTreeMap<String, String> {
         labels.insert(key.to_owned(), value.to_owned());
     }
     labels
+}
+
+/// Whether a label of the pods belongs to the operator or to the StatefulSet's controller.
+pub fn is_own_label(key: &str) -> bool {
+    key == LABEL_ROLE
+        || labels("").contains_key(key)
+        || key == "controller-revision-hash"
+        || key.starts_with("statefulset.kubernetes.io/")
+        || key.starts_with("apps.kubernetes.io/")
+        || key.starts_with("redis-operator.dev/")
+}
+
+/// Names and numbers of the ports that every Service offers, and that the master's EndpointSlice must offer too.
+pub fn ports(exporter: bool) -> impl Iterator<Item = (&'static str, i32)> {
+    let metrics = exporter.then_some((PORT_METRICS_NAME, PORT_METRICS));
+    [(PORT_REDIS_NAME, PORT_REDIS)].into_iter().chain(metrics)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 mod defaults;
 mod duration;
 mod pod;
+mod rules;
 mod status;
 mod storage;
 
@@ -70,12 +71,13 @@ pub const MAX_REPLICAS: i32 = 20;
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.storage) == has(oldSelf.storage)").message(
+    "storage cannot be added or removed later, because a StatefulSet's volumes are fixed: create another Redis and copy the data"
+))]
 pub struct RedisSpec {
     /// Number of data pods, the master included. With 1 there is no failover.
     #[serde(default = "defaults::replicas")]
-    #[x_kube(validation = Rule::new("self >= 1 && self <= 20").message(
-        "replicas must be from 1 to 20: it counts all data pods, the master included"
-    ))]
+    #[x_kube(validation = rules::replicas())]
     pub replicas: i32,
 
     /// Container image with redis-server or valkey-server 7.0 or later, for example `docker.io/library/redis:7.0`.
@@ -85,7 +87,7 @@ pub struct RedisSpec {
     pub image: String,
 
     /// Always, IfNotPresent or Never; if absent, Kubernetes decides by the image's tag.
-    pub image_pull_policy: Option<String>,
+    pub image_pull_policy: Option<ImagePullPolicy>,
 
     /// Secrets with credentials for the image's registry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -97,6 +99,7 @@ pub struct RedisSpec {
     /// Directives for redis.conf, name to value, for example `maxmemory: 1gb`. Those that the operator owns are
     /// refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "rules::config")]
     pub config: BTreeMap<String, String>,
 
     /// How long a master may be silent before the operator suspects it, for example `500ms`, `2s` or `1m`.
@@ -150,6 +153,7 @@ pub struct RedisSpec {
 
     /// More labels for the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "rules::pod_labels")]
     pub pod_labels: BTreeMap<String, String>,
 
     /// More annotations for the pods.
@@ -180,6 +184,28 @@ pub struct RedisSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub volumes: Vec<Volume>,
+}
+
+/// When the kubelet fetches an image.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum ImagePullPolicy {
+    /// At every start.
+    Always,
+    /// When the node lacks it.
+    IfNotPresent,
+    /// Never; the node has to have it.
+    Never,
+}
+
+impl ImagePullPolicy {
+    /// The word that a container uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
 }
 
 /// What goes first when not everybody can be asked.

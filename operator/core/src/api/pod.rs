@@ -5,19 +5,24 @@ use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource, ResourceRequirements,
     SecretVolumeSource, VolumeMount,
 };
-use schemars::JsonSchema;
+use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ImagePullPolicy;
+
 /// A container that runs to its end before redis starts.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(self.name in ['redis', 'exporter'])").message(
+    "initContainers: the names redis and exporter belong to the operator: choose another one"
+))]
 pub struct InitContainer {
     /// Name, unique in the pod.
     pub name: String,
     /// Image.
     pub image: String,
     /// Always, IfNotPresent or Never; if absent, Kubernetes decides by the image's tag.
-    pub image_pull_policy: Option<String>,
+    pub image_pull_policy: Option<ImagePullPolicy>,
     /// Replaces the image's entry point.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
@@ -35,8 +40,16 @@ pub struct InitContainer {
 }
 
 /// A volume of the pods. Exactly one source.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(self.name in ['data', 'config', 'auth'])").message(
+        "volumes: the names data, config and auth belong to the operator: choose another one"
+    ),
+    validation = Rule::new(
+        "[has(self.configMap), has(self.secret), has(self.emptyDir), has(self.persistentVolumeClaim)].filter(given, given).size() == 1"
+    ).message("volumes: each needs exactly one of configMap, secret, emptyDir and persistentVolumeClaim")
+)]
 pub struct Volume {
     /// Name, unique in the pod.
     pub name: String,

@@ -9,8 +9,21 @@ use serde::{Deserialize, Serialize};
 /// One persistent volume per instance. Fixed at creation, but for what happens to it afterwards.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "self.size == oldSelf.size && self.accessModes == oldSelf.accessModes \
+         && has(self.storageClassName) == has(oldSelf.storageClassName) \
+         && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName) \
+         && has(self.selector) == has(oldSelf.selector) && (!has(self.selector) || self.selector == oldSelf.selector)"
+    ).message(
+        "storage: only whenDeleted and whenScaled can be changed later, because a StatefulSet's volumes are fixed; to grow them, change the size of the PersistentVolumeClaims themselves"
+    )
+)]
 pub struct Storage {
     /// Size of each instance's volume, for example `10Gi`.
+    #[x_kube(validation = Rule::new(
+        "type(self) == string ? isQuantity(self) && quantity(self).isGreaterThan(quantity('0')) : self > 0"
+    ).message("storage.size must be a quantity above 0, such as 10Gi"))]
     pub size: Quantity,
 
     /// Storage class; absent means the cluster's default one.

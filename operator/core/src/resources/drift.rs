@@ -1,0 +1,92 @@
+//! Telling what was applied from what exists.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::quantity;
+use crate::{credentials, names};
+
+/// Fields whose absence does not mean zero: to find them missing is a difference even if zero is desired.
+const NOT_ZERO_IF_ABSENT: [&str; 6] = [
+    "allowPrivilegeEscalation",
+    "automountServiceAccountToken",
+    "enableServiceLinks",
+    "readOnlyRootFilesystem",
+    "replicas",
+    "runAsNonRoot",
+];
+/// Maps in which a foreign entry changes what we asked for.
+const EXACT: [&str; 3] = ["selector", "matchLabels", "nodeSelector"];
+/// Maps of quantities, and single ones, which the API server writes in its own way.
+const QUANTITIES: [&str; 4] = ["limits", "requests", "sizeLimit", "divisor"];
+
+/// The object with the hash of its own content, before the hash, in the annotation [`names::ANNOTATION_APPLIED`].
+pub(super) fn sealed<K>(mut object: K) -> K
+where
+    K: Serialize + k8s_openapi::Metadata<Ty = ObjectMeta>,
+{
+    // these types cannot fail to serialize; if one did, the fields would still be compared
+    let text = serde_json::to_string(&object).unwrap_or_default();
+    let hash = credentials::sha256(&text).chars().take(16).collect();
+    object
+        .metadata_mut()
+        .annotations
+        .get_or_insert_default()
+        .insert(names::ANNOTATION_APPLIED.to_owned(), hash);
+    object
+}
+
+/// Whether the live object has to be applied again: something that we desire is not there, or not as we desire it.
+///
+/// What we do not mention is not ours: defaults that the API server fills in and foreign labels and annotations are no
+/// difference. A field that a newer operator stopped mentioning is, by the hash of what was applied. Lists must
+/// correspond element by element.
+pub fn differs(desired: &Value, live: &Value) -> bool {
+    !contains("", live, desired)
+}
+
+fn contains(key: &str, live: &Value, desired: &Value) -> bool {
+    match (desired, live) {
+        (Value::Object(desired), Value::Object(live)) => {
+            if EXACT.contains(&key) && live.keys().any(|key| !desired.contains_key(key)) {
+                return false;
+            }
+            desired
+                .iter()
+                .all(|(name, value)| member(child(key, name), live, name, value))
+        }
+        (Value::Array(desired), Value::Array(live)) => {
+            desired.len() == live.len()
+                && desired
+                    .iter()
+                    .zip(live)
+                    .all(|(desired, live)| contains(key, live, desired))
+        }
+        _ => desired == live || (QUANTITIES.contains(&key) && quantity::equal(desired, live)),
+    }
+}
+
+/// What a value is called for the tables above: a quantity in `limits` is one whatever its own name.
+fn child<'a>(parent: &'a str, name: &'a str) -> &'a str {
+    if QUANTITIES.contains(&parent) { parent } else { name }
+}
+
+fn member(key: &str, live: &Map<String, Value>, name: &str, desired: &Value) -> bool {
+    match live.get(name) {
+        Some(live) => contains(key, live, desired),
+        None => zero(desired) && !NOT_ZERO_IF_ABSENT.contains(&key),
+    }
+}
+
+/// What the API server may leave out when it writes an object.
+fn zero(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+    }
+}

@@ -1,0 +1,175 @@
+//! The pod: redis-server as PID 1, its probes, its volumes.
+
+use k8s_openapi::api::core::v1::{
+    ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, KeyToPath, PodSpec, PodTemplateSpec,
+    SecretVolumeSource, TopologySpreadConstraint, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::{Owner, config_map, exporter, filled, non_empty, probes};
+use crate::api::{self, RedisSpec};
+use crate::{config, credentials, names};
+
+/// Everybody may read and run the scripts: they hold no secret, and the user's id may be any.
+const EXECUTABLE: i32 = 0o555;
+/// Readable whatever user and group the spec chooses; only the pod's own containers can reach the files.
+const READABLE: i32 = 0o444;
+
+/// The pods' template. It says nothing about roles: only the operator's decisions do.
+pub(super) fn template(owner: &Owner<'_>) -> PodTemplateSpec {
+    let spec = &owner.redis.spec;
+    let mut labels = spec.pod_labels.clone();
+    labels.extend(names::labels(owner.name));
+    let mut annotations = spec.pod_annotations.clone();
+    annotations.insert(names::ANNOTATION_CONFIG.to_owned(), config_map::revision(owner));
+    let exporter = spec
+        .exporter
+        .as_ref()
+        .map(|exporter| exporter::container(owner, exporter));
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            affinity: spec.affinity.clone(),
+            // who names an account wants its token; a server needs none
+            automount_service_account_token: spec.service_account_name.is_none().then_some(false),
+            containers: [redis(spec)].into_iter().chain(exporter).collect(),
+            enable_service_links: Some(false),
+            image_pull_secrets: filled(&spec.image_pull_secrets),
+            init_containers: (!spec.init_containers.is_empty()).then(|| {
+                spec.init_containers
+                    .iter()
+                    .map(|container| init(spec, container))
+                    .collect()
+            }),
+            node_selector: non_empty(&spec.node_selector),
+            priority_class_name: spec.priority_class_name.clone(),
+            security_context: Some(spec.pod_security_context.clone()),
+            service_account_name: spec.service_account_name.clone(),
+            termination_grace_period_seconds: Some(spec.termination_grace_period_seconds),
+            tolerations: filled(&spec.tolerations),
+            topology_spread_constraints: filled(&spread(owner)),
+            volumes: Some(volumes(owner)),
+            ..PodSpec::default()
+        }),
+    }
+}
+
+/// The server. `command`, because an image's entry point may change users, files or arguments, and because the process
+/// must be PID 1: its signals and its end are the container's.
+fn redis(spec: &RedisSpec) -> Container {
+    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    };
+    Container {
+        name: names::CONTAINER_REDIS.to_owned(),
+        image: Some(spec.image.clone()),
+        image_pull_policy: spec.image_pull_policy.map(|policy| policy.as_str().to_owned()),
+        command: Some(vec![
+            "redis-server".to_owned(),
+            format!("{}/{}", config::CONFIG_DIR, config::CONFIG_FILE),
+        ]),
+        ports: Some(vec![ContainerPort {
+            name: Some(names::PORT_REDIS_NAME.to_owned()),
+            container_port: names::PORT_REDIS,
+            protocol: Some("TCP".to_owned()),
+            ..ContainerPort::default()
+        }]),
+        liveness_probe: Some(probes::liveness()),
+        readiness_probe: Some(probes::readiness()),
+        startup_probe: Some(probes::startup()),
+        resources: spec.resources.clone(),
+        security_context: Some(spec.security_context.clone()),
+        volume_mounts: Some(vec![
+            mount(names::VOLUME_CONFIG, config::CONFIG_DIR, true),
+            mount(names::VOLUME_AUTH, config::AUTH_DIR, true),
+            mount(names::VOLUME_DATA, config::DATA_DIR, false),
+        ]),
+        ..Container::default()
+    }
+}
+
+fn init(spec: &RedisSpec, container: &api::InitContainer) -> Container {
+    Container {
+        name: container.name.clone(),
+        image: Some(container.image.clone()),
+        image_pull_policy: container.image_pull_policy.map(|policy| policy.as_str().to_owned()),
+        command: filled(&container.command),
+        args: filled(&container.args),
+        env: filled(&container.env),
+        resources: container.resources.clone(),
+        security_context: Some(spec.security_context.clone()),
+        volume_mounts: filled(&container.volume_mounts),
+        ..Container::default()
+    }
+}
+
+fn volumes(owner: &Owner<'_>) -> Vec<Volume> {
+    let spec = &owner.redis.spec;
+    let item = |key: &str| KeyToPath {
+        key: key.to_owned(),
+        path: key.to_owned(),
+        mode: None,
+    };
+    let config = Volume {
+        name: names::VOLUME_CONFIG.to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: names::object(owner.name),
+            default_mode: Some(EXECUTABLE),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    };
+    let auth = Volume {
+        name: names::VOLUME_AUTH.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(names::object(owner.name)),
+            default_mode: Some(READABLE),
+            items: Some(vec![item(config::AUTH_FILE), item(credentials::PROBE_PASSWORD)]),
+            optional: None,
+        }),
+        ..Volume::default()
+    };
+    // with storage the StatefulSet adds the claim's volume of this name
+    let data = spec.storage.is_none().then(|| Volume {
+        name: names::VOLUME_DATA.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource::default()),
+        ..Volume::default()
+    });
+    let given = spec.volumes.iter().map(|volume| Volume {
+        name: volume.name.clone(),
+        config_map: volume.config_map.clone(),
+        secret: volume.secret.clone(),
+        empty_dir: volume.empty_dir.clone(),
+        persistent_volume_claim: volume.persistent_volume_claim.clone(),
+        ..Volume::default()
+    });
+    [config, auth].into_iter().chain(data).chain(given).collect()
+}
+
+/// The user's constraints, or one over nodes. A selector that the user leaves out is the resource's own, since one
+/// that selects nothing spreads nothing.
+fn spread(owner: &Owner<'_>) -> Vec<TopologySpreadConstraint> {
+    let own = || TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        ..TopologySpreadConstraint::default()
+    };
+    let given = owner.redis.spec.topology_spread_constraints.clone();
+    let with_selector = |constraint: TopologySpreadConstraint| TopologySpreadConstraint {
+        label_selector: constraint.label_selector.or_else(|| Some(owner.selector())),
+        ..constraint
+    };
+    given
+        .unwrap_or_else(|| vec![own()])
+        .into_iter()
+        .map(with_selector)
+        .collect()
+}

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Alive is whoever replies, whatever it says: a server that loads, runs a long script, has lost its master or has too
+# many clients keeps its data and will serve again. Dead is only who refuses connections or stays silent.
+reply=$(/etc/redis/ask.sh ping)
+case $reply in
+*PONG* | *LOADING* | *BUSY* | *MASTERDOWN* | *NOAUTH* | *NOPERM* | *WRONGPASS* | *ERR* | *MISCONF* | *closed* | *reset*)
+    exit 0
+    ;;
+esac
+echo "no reply: ${reply:-silent for 2 s}"
+exit 1
