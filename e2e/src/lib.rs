@@ -1,7 +1,15 @@
 //! What the cluster tests, the demo and the figures share: faults, a checking client, and judges of what it saw.
 
+pub mod client;
+pub mod cluster;
+pub mod fault;
+pub mod harness;
 pub mod history;
 pub mod log;
 pub mod observer;
+pub mod operator;
 pub mod report;
 pub mod resp;
+pub mod space;
+pub mod subject;
+pub mod trial;

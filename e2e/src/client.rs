@@ -1,0 +1,138 @@
+//! The writer as a process on a node, from outside.
+
+use crate::cluster::Local;
+use crate::history::History;
+use crate::log::{self, Attempt, Micros};
+use anyhow::{Context, Result, bail, ensure};
+use std::env;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How often the writer's log is looked at while somebody waits for it.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long the writer may take to end: one write and its WAIT.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where a writer runs and what it does.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The node in whose network it runs.
+    pub node: String,
+    /// The Service's address and port.
+    pub address: String,
+    /// The list.
+    pub key: String,
+    /// WAIT for this many replicas after each write.
+    pub wait: Option<u32>,
+    /// The default user's password.
+    pub password: Option<String>,
+}
+
+/// A running writer. Dropping it ends it, for its input closes.
+pub struct Writer {
+    /// The list that it writes.
+    pub key: String,
+    child: Child,
+    file: PathBuf,
+}
+
+impl Writer {
+    /// Starts a writer; returns before its first write.
+    pub fn start(local: &Local, order: &Order) -> Result<Self> {
+        let program = program()?;
+        let file = env::temp_dir().join(format!("{}-{}.writer", order.key, log::now()));
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", local.network(&order.node).display()));
+        command
+            .arg(program)
+            .args([&order.address, &order.key])
+            .arg("--out")
+            .arg(&file);
+        if let Some(wait) = order.wait {
+            command.arg("--wait").arg(wait.to_string());
+        }
+        if let Some(password) = &order.password {
+            command.arg("--password").arg(password);
+        }
+        let child = command
+            .stdin(Stdio::piped())
+            .spawn()
+            .context("the writer cannot be started")?;
+        Ok(Self {
+            key: order.key.clone(),
+            child,
+            file,
+        })
+    }
+
+    /// What it has seen so far.
+    pub fn history(&self) -> Result<History> {
+        if self.file.exists() {
+            History::read(&self.file)
+        } else {
+            Ok(History::default())
+        }
+    }
+
+    /// The first acknowledgement of a write begun after `moment`.
+    pub async fn acknowledged_after(&mut self, moment: Micros, limit: Duration) -> Result<Attempt> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let history = self.history()?;
+            if let Some(attempt) = history.first_after(moment) {
+                return Ok(attempt.clone());
+            }
+            if let Some(ended) = self.child.try_wait()? {
+                bail!("the writer of {} ended by itself: {ended}", self.key);
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "no write to {} was acknowledged within {limit:?}: {:?}",
+                    self.key,
+                    history.troubles()
+                );
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Ends it; everything that it saw.
+    pub async fn stop(mut self) -> Result<History> {
+        drop(self.child.stdin.take());
+        let deadline = Instant::now() + END_LIMIT;
+        let ended = loop {
+            if let Some(ended) = self.child.try_wait()? {
+                break ended;
+            }
+            ensure!(Instant::now() < deadline, "the writer of {} does not end", self.key);
+            sleep(LOOK).await;
+        };
+        ensure!(ended.success(), "the writer of {} failed: {ended}", self.key);
+        self.history()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // it has ended, or ends now; what it wrote is in the file or nobody asks for it any more
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+/// The writer's program: beside this one, or one folder up when this is a test.
+fn program() -> Result<PathBuf> {
+    let own = env::current_exe()?;
+    let folders = own.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join("writer")).find(|file| file.exists());
+    found.with_context(|| {
+        format!(
+            "no writer beside {}: build it with `cargo build -p e2e --bins`",
+            own.display()
+        )
+    })
+}

@@ -1,0 +1,94 @@
+//! The cluster that the tests run on: the one of `e2e/cluster` on this machine, or the one that `KUBECONFIG` names.
+
+use anyhow::{Context, Result, bail, ensure};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use std::env;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long one call to the API server may take.
+pub const API_LIMIT: Duration = Duration::from_secs(10);
+/// Where named network namespaces are.
+const NAMESPACES: &str = "/run/netns";
+
+/// A cluster, and what can be done to it.
+#[derive(Clone)]
+pub struct Cluster {
+    /// Its API server.
+    pub client: Client,
+    /// The machine's own cluster, to whose nodes and processes faults can be done; none for a foreign one.
+    pub local: Option<Local>,
+}
+
+/// The cluster of `e2e/cluster`.
+#[derive(Clone, Debug)]
+pub struct Local {
+    name: String,
+}
+
+impl Cluster {
+    /// The cluster of `KUBECONFIG`, else the local one.
+    pub async fn find() -> Result<Self> {
+        let local = Local {
+            name: env::var("CLUSTER").unwrap_or_else(|_| "ro".to_owned()),
+        };
+        let own = local.kubeconfig();
+        let named = env::var_os("KUBECONFIG").map(PathBuf::from).filter(|file| *file != own);
+        let file = named.as_ref().unwrap_or(&own);
+        ensure!(
+            file.exists(),
+            "there is no cluster: bring one up with `make cluster`, or set KUBECONFIG ({} does not exist)",
+            file.display()
+        );
+        if named.is_none() {
+            local.ensure_inside()?;
+        }
+        let kubeconfig = Kubeconfig::read_from(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        config.connect_timeout = Some(API_LIMIT);
+        Ok(Self {
+            client: Client::try_from(config)?,
+            local: named.is_none().then_some(local),
+        })
+    }
+
+    /// The local cluster, or why a test that needs it cannot run.
+    pub fn local(&self) -> Result<&Local> {
+        self.local
+            .as_ref()
+            .context("this needs the nodes of the local cluster (`make cluster`), not one that KUBECONFIG names")
+    }
+}
+
+impl Local {
+    fn kubeconfig(&self) -> PathBuf {
+        PathBuf::from(format!("/run/{}/kubeconfig", self.name))
+    }
+
+    /// Pods and API server are reached only within the cluster's own network.
+    fn ensure_inside(&self) -> Result<()> {
+        let control_plane = self.network("cp");
+        let inode = |path: &Path| fs::metadata(path).map(|found| found.ino());
+        let there = inode(&control_plane).with_context(|| format!("no network of cluster {}", self.name))?;
+        if inode(Path::new("/proc/self/ns/net"))? != there {
+            bail!(
+                "run this inside the cluster's network: e2e/cluster/in-node cp {}",
+                env::args().collect::<Vec<_>>().join(" ")
+            );
+        }
+        Ok(())
+    }
+
+    /// The network namespace of a node (`cp` is the control plane).
+    pub fn network(&self, node: &str) -> PathBuf {
+        Path::new(NAMESPACES).join(format!("{}-{node}", self.name))
+    }
+
+    /// The socket of a node's containerd.
+    pub fn containerd(&self, node: &str) -> PathBuf {
+        PathBuf::from(format!("/run/{}/{node}/containerd.sock", self.name))
+    }
+}

@@ -1,0 +1,112 @@
+//! What surrounds a cluster test: a runtime, a namespace of its own, a limit, and everything worth knowing when it fails.
+
+use crate::cluster::Cluster;
+use crate::operator;
+use crate::space::Space;
+use crate::subject::{conditions, restarts, role};
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::ResourceExt;
+use redis_operator_core::api::Redis;
+use redis_operator_core::names;
+use serde_json::{Value, json};
+use std::env;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// No test takes longer.
+const TEST_LIMIT: Duration = Duration::from_secs(240);
+/// A namespace with every resource in it goes within this.
+const CLEAN_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a test needs of its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Any cluster with the operator in it.
+    Cluster,
+    /// Nodes and processes to which faults can be done, and pods that can be reached.
+    Nodes,
+}
+
+/// Runs a test in a namespace of its own and deletes that. Without the nodes that it needs it is skipped, and says so.
+pub fn run(id: &str, needs: Needs, test: impl AsyncFnOnce(&Space) -> Result<()>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let cluster = Cluster::find().await?;
+        if needs == Needs::Nodes && cluster.local.is_none() {
+            println!("{id}: skipped, for it needs the nodes of the local cluster and KUBECONFIG names another one");
+            return Ok(());
+        }
+        let space = Space::create(&cluster, &format!("e2e-{id}-{}", std::process::id())).await?;
+        let begun = Instant::now();
+        let outcome = timeout(TEST_LIMIT, test(&space)).await;
+        let outcome = outcome
+            .with_context(|| format!("{id} did not end within {TEST_LIMIT:?}"))
+            .flatten();
+        println!("{id}: {:.1} s", begun.elapsed().as_secs_f64());
+        if outcome.is_err() {
+            println!(
+                "{}",
+                describe(&space).await.unwrap_or_else(|error| format!("{error:#}"))
+            );
+        }
+        outcome.and(space.delete(CLEAN_LIMIT).await)
+    })
+}
+
+/// The image of the servers.
+pub fn image() -> String {
+    env::var("E2E_REDIS_IMAGE").unwrap_or_else(|_| "docker.io/library/redis:7.0".to_owned())
+}
+
+/// A spec with this many instances and every default.
+pub fn spec(replicas: i32) -> Value {
+    json!({ "replicas": replicas, "image": image() })
+}
+
+/// A spec with more fields.
+pub fn spec_with(replicas: i32, more: Value) -> Value {
+    let mut spec = spec(replicas);
+    if let (Some(spec), Value::Object(more)) = (spec.as_object_mut(), more) {
+        spec.extend(more);
+    }
+    spec
+}
+
+/// Everything in a namespace that helps to understand a failure.
+async fn describe(space: &Space) -> Result<String> {
+    let mut text = format!("--- namespace {}\n", space.name);
+    for redis in space.list::<Redis>("").await? {
+        let status = serde_json::to_string_pretty(&redis.status)?;
+        text.push_str(&format!("{} {}\n{status}\n", redis.name_any(), conditions(&redis)));
+    }
+    for pod in space.list::<Pod>("").await? {
+        let status = pod.status.clone().unwrap_or_default();
+        text.push_str(&format!(
+            "pod {} {:?} role {:?}, {} restarts, address {:?}, deleting {:?}\n",
+            pod.name_any(),
+            status.phase,
+            role(&pod),
+            restarts(&pod, names::CONTAINER_REDIS),
+            status.pod_ip,
+            pod.metadata.deletion_timestamp
+        ));
+    }
+    for event in space.list::<Event>("").await? {
+        let object = event.involved_object.name.unwrap_or_default();
+        let reason = event.reason.unwrap_or_default();
+        text.push_str(&format!(
+            "event {object} {reason}: {}\n",
+            event.message.unwrap_or_default()
+        ));
+    }
+    for pod in operator::pods(&space.cluster).await? {
+        let log = operator::space(&space.cluster).log(&pod.name_any(), 60).await;
+        text.push_str(&format!(
+            "--- log of {}\n{}\n",
+            pod.name_any(),
+            log.unwrap_or_else(|e| e.to_string())
+        ));
+    }
+    Ok(text)
+}

@@ -1,0 +1,77 @@
+//! The operator in the cluster: its pods, and which of them leads.
+
+use crate::cluster::Cluster;
+use crate::fault::Process;
+use crate::space::{Space, call, until};
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use std::time::Duration;
+
+/// Namespace, Deployment, Lease and container are all called this in `manifests/`.
+pub const NAME: &str = "redis-operator";
+/// Label of the operator's pods.
+pub const SELECTOR: &str = "app.kubernetes.io/name=redis-operator";
+
+/// The operator's namespace.
+pub fn space(cluster: &Cluster) -> Space {
+    Space::existing(cluster, NAME)
+}
+
+/// The operator's pods that run.
+pub async fn pods(cluster: &Cluster) -> Result<Vec<Pod>> {
+    let mut pods = space(cluster).list::<Pod>(SELECTOR).await?;
+    pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+    Ok(pods)
+}
+
+/// Who holds the lease, as it says itself.
+pub async fn holder(cluster: &Cluster) -> Result<String> {
+    let lease = call(space(cluster).api::<Lease>().get(NAME)).await?;
+    let holder = lease.spec.and_then(|spec| spec.holder_identity);
+    holder
+        .filter(|holder| !holder.is_empty())
+        .context("nobody holds the lease")
+}
+
+/// The pod of the leader.
+pub async fn leader(cluster: &Cluster) -> Result<Pod> {
+    let holder = holder(cluster).await?;
+    let pods = pods(cluster).await?;
+    let mut leading = pods.into_iter().filter(|pod| holder.contains(&pod.name_any()));
+    leading
+        .next()
+        .with_context(|| format!("the leader {holder} is none of the operator's pods"))
+}
+
+/// The process of the leader.
+pub async fn leading_process(cluster: &Cluster) -> Result<Process> {
+    Process::of(cluster.local()?, &leader(cluster).await?, NAME)
+}
+
+/// Waits until every wanted operator pod is ready and one of them leads.
+pub async fn ready(cluster: &Cluster, limit: Duration) -> Result<()> {
+    until("the operator to be ready", limit, async || {
+        let deployment = call(space(cluster).api::<Deployment>().get(NAME)).await?;
+        let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+        let status = deployment.status.clone().unwrap_or_default();
+        ensure!(
+            status.observed_generation == deployment.metadata.generation,
+            "rollout not begun"
+        );
+        ensure!(
+            status.updated_replicas == wanted && status.replicas == wanted,
+            "rollout not finished"
+        );
+        ensure!(
+            status.ready_replicas == wanted,
+            "{:?} of {wanted:?} ready",
+            status.ready_replicas
+        );
+        leader(cluster).await?;
+        Ok(true)
+    })
+    .await
+}

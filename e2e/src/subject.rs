@@ -1,0 +1,313 @@
+//! One Redis under test: its state as the API server and as its own servers tell it.
+
+use crate::client::{Order, Writer};
+use crate::fault::Process;
+use crate::history::{Balance, History};
+use crate::observer::{Observer, published};
+use crate::resp::{Connection, Reply};
+use crate::space::{Space, call, until};
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt;
+use redis_operator_core::api::Redis;
+use redis_operator_core::names;
+use redis_operator_core::record::{Found, Phase, Record, Stage};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Key of the operator's password in the Secret `redis-<n>`.
+const OPERATOR_PASSWORD: &str = "operator-password";
+
+/// One Redis in a namespace.
+#[derive(Clone)]
+pub struct Subject {
+    /// Its namespace.
+    pub space: Space,
+    /// Its name.
+    pub name: String,
+}
+
+/// A resource that is whole: master published, every wanted replica a full member, labels and slice in agreement.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// The resource.
+    pub redis: Redis,
+    /// Its record.
+    pub record: Record,
+    /// The master's pod.
+    pub master: Pod,
+    /// The pods of the replicas.
+    pub replicas: Vec<Pod>,
+}
+
+impl Settled {
+    /// A node on which the master is not.
+    pub fn other_node(&self) -> Result<&str> {
+        let master = node(&self.master);
+        let mut nodes = self.replicas.iter().map(node).filter(|node| *node != master);
+        nodes.next().context("every instance is on the master's node")
+    }
+
+    /// Every pod, the master first.
+    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
+        [&self.master].into_iter().chain(&self.replicas)
+    }
+}
+
+impl Subject {
+    /// The Redis of this name; it need not exist yet.
+    pub fn new(space: &Space, name: &str) -> Self {
+        Self {
+            space: space.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The resource as it is now.
+    pub async fn get(&self) -> Result<Redis> {
+        call(self.space.api::<Redis>().get(&self.name)).await
+    }
+
+    /// Its pods, by name.
+    pub async fn pods(&self) -> Result<Vec<Pod>> {
+        let mut pods = self.space.list::<Pod>(&names::selector_text(&self.name)).await?;
+        pods.sort_by_key(ResourceExt::name_any);
+        Ok(pods)
+    }
+
+    /// One of its pods.
+    pub async fn pod(&self, ordinal: i32) -> Result<Pod> {
+        call(self.space.api::<Pod>().get(&names::pod(&self.name, ordinal))).await
+    }
+
+    /// Waits until the resource is whole in a term after `term`; 0 means the first.
+    pub async fn settled_after(&self, term: u64, limit: Duration) -> Result<Settled> {
+        let mut found = None;
+        until(&format!("{} to settle", self.name), limit, async || {
+            let settled = self.whole().await?;
+            ensure!(
+                settled.record.term > term || term == 0,
+                "still in term {}",
+                settled.record.term
+            );
+            found = Some(settled);
+            Ok(true)
+        })
+        .await?;
+        found.context("settled")
+    }
+
+    /// Waits until the resource is whole.
+    pub async fn settled(&self, limit: Duration) -> Result<Settled> {
+        self.settled_after(0, limit).await
+    }
+
+    async fn whole(&self) -> Result<Settled> {
+        let redis = self.get().await?;
+        ensure!(is(&redis, "Ready"), "not Ready: {}", conditions(&redis));
+        let record = record(&redis)?;
+        ensure!(record.phase == Phase::Steady, "phase {:?}", record.phase);
+        let wanted = usize::try_from(redis.spec.replicas)?;
+        let full = record.at(Stage::Full).count();
+        let all = record.members.len();
+        ensure!(
+            full + 1 == wanted && all == full,
+            "{full} full of {all} members, {wanted} instances wanted"
+        );
+        let pods = self.pods().await?;
+        ensure!(pods.len() == wanted, "{} pods of {wanted}", pods.len());
+        let recorded = record.master.as_ref().context("no master recorded")?.pod.clone();
+        let (masters, replicas): (Vec<_>, Vec<_>) = pods.into_iter().partition(|pod| pod.name_any() == recorded);
+        for pod in &replicas {
+            ensure!(
+                role(pod) == Some(names::ROLE_REPLICA),
+                "pod {} is labelled {:?}",
+                pod.name_any(),
+                role(pod)
+            );
+        }
+        let master = masters.into_iter().next().context("the master has no pod")?;
+        ensure!(
+            role(&master) == Some(names::ROLE_MASTER),
+            "the master is labelled {:?}",
+            role(&master)
+        );
+        let address = [address(&master)?.ip().to_string()].into();
+        let behind = self.published().await?;
+        ensure!(behind == address, "{behind:?} is published in place of {address:?}");
+        Ok(Settled {
+            redis,
+            record,
+            master,
+            replicas,
+        })
+    }
+
+    /// Addresses behind the Service of the master.
+    pub async fn published(&self) -> Result<BTreeSet<String>> {
+        let of_service = format!("{}={}", names::LABEL_SERVICE_NAME, names::master_service(&self.name));
+        let slices = self.space.list::<EndpointSlice>(&of_service).await?;
+        Ok(slices.iter().flat_map(published).collect())
+    }
+
+    /// Waits for a condition whose message has all these words; the message.
+    pub async fn says(&self, words: &[&str], limit: Duration) -> Result<String> {
+        let mut said = None;
+        until(&format!("{} to say {words:?}", self.name), limit, async || {
+            let redis = self.get().await?;
+            let status = redis.status.clone().unwrap_or_default();
+            let mut messages = status.conditions.into_iter().map(|condition| condition.message);
+            said = messages.find(|message| words.iter().all(|word| message.contains(word)));
+            ensure!(said.is_some(), "{}", conditions(&redis));
+            Ok(true)
+        })
+        .await?;
+        said.context("said")
+    }
+
+    /// Changes the spec, as `kubectl patch --type=merge` does.
+    pub async fn change(&self, spec: Value) -> Result<Redis> {
+        self.space.merge(&self.name, json!({ "spec": spec })).await
+    }
+
+    /// Scales, as `kubectl scale` does.
+    pub async fn scale(&self, replicas: i32) -> Result<()> {
+        let patch = kube::api::Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+        call(
+            self.space
+                .api::<Redis>()
+                .patch_scale(&self.name, &Default::default(), &patch),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Starts the observer.
+    pub async fn observe(&self) -> Result<Observer> {
+        Observer::start(&self.space.cluster.client, &self.space.name, &self.name).await
+    }
+
+    /// Starts a writer on a node where the master is not, through the Service of the master.
+    pub async fn writer(&self, settled: &Settled, key: &str, wait: Option<u32>) -> Result<Writer> {
+        let order = Order {
+            node: settled.other_node()?.to_owned(),
+            address: self.service().await?,
+            key: key.to_owned(),
+            wait,
+            password: None,
+        };
+        Writer::start(self.space.cluster.local()?, &order)
+    }
+
+    /// Address and port of the Service of the master.
+    pub async fn service(&self) -> Result<String> {
+        let service = call(self.space.api::<Service>().get(&names::master_service(&self.name))).await?;
+        let address = service
+            .spec
+            .and_then(|spec| spec.cluster_ip)
+            .context("the Service has no address")?;
+        Ok(format!("{address}:{}", names::PORT_REDIS))
+    }
+
+    /// The redis process of a pod.
+    pub fn process(&self, pod: &Pod) -> Result<Process> {
+        Process::of(self.space.cluster.local()?, pod, names::CONTAINER_REDIS)
+    }
+
+    /// Asks an instance directly, as the default user without a password.
+    pub fn ask(&self, pod: &Pod, command: &[&str]) -> Result<Reply> {
+        let asked = || {
+            Connection::open(address(pod)?, None)?
+                .call(command)
+                .map_err(anyhow::Error::from)
+        };
+        asked().with_context(|| format!("{} of {}", command.join(" "), pod.name_any()))
+    }
+
+    /// Asks an instance as the operator's user, who may change settings.
+    pub async fn command(&self, pod: &Pod, command: &[&str]) -> Result<Reply> {
+        let secret = call(self.space.api::<Secret>().get(&names::object(&self.name))).await?;
+        let mut values = secret.data.unwrap_or_default();
+        let password = values
+            .remove(OPERATOR_PASSWORD)
+            .context("the Secret has no operator's password")?;
+        let mut connection = Connection::open(address(pod)?, None)?;
+        connection.call(&["AUTH", names::USER_OPERATOR, std::str::from_utf8(&password.0)?])?;
+        Ok(connection.call(command)?)
+    }
+
+    /// Compares what a writer saw with what the master has.
+    pub fn balance(&self, settled: &Settled, key: &str, history: &History) -> Result<Balance> {
+        let present = self.ask(&settled.master, &["LRANGE", key, "0", "-1"])?.texts();
+        Ok(history.balance(&present))
+    }
+}
+
+/// The node of a pod; empty while it is on none.
+pub fn node(pod: &Pod) -> &str {
+    pod.spec
+        .as_ref()
+        .and_then(|spec| spec.node_name.as_deref())
+        .unwrap_or_default()
+}
+
+/// The role label of a pod.
+pub fn role(pod: &Pod) -> Option<&str> {
+    pod.labels().get(names::LABEL_ROLE).map(String::as_str)
+}
+
+/// Where a pod's server listens.
+pub fn address(pod: &Pod) -> Result<SocketAddr> {
+    let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
+    let ip = ip.with_context(|| format!("pod {} has no address", pod.name_any()))?;
+    Ok(SocketAddr::new(ip.parse()?, u16::try_from(names::PORT_REDIS)?))
+}
+
+/// Starts of a container beyond the first.
+pub fn restarts(pod: &Pod, container: &str) -> i32 {
+    let statuses = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
+    statuses
+        .filter(|status| status.name == container)
+        .map(|status| status.restart_count)
+        .sum()
+}
+
+/// The record of a resource.
+pub fn record(redis: &Redis) -> Result<Record> {
+    match Found::read(redis.status.as_ref().and_then(|status| status.record.as_ref())) {
+        Found::Record(record) => Ok(*record),
+        other => bail!("no record: {other:?}"),
+    }
+}
+
+/// Whether a condition is true for the present spec.
+pub fn is(redis: &Redis, condition: &str) -> bool {
+    let status = redis.status.as_ref();
+    let mut conditions = status.iter().flat_map(|status| &status.conditions);
+    conditions.any(|found| {
+        found.type_ == condition && found.status == "True" && found.observed_generation == redis.metadata.generation
+    })
+}
+
+/// All conditions in one line.
+pub fn conditions(redis: &Redis) -> String {
+    let status = redis.status.as_ref();
+    let texts = status.iter().flat_map(|status| &status.conditions).map(|condition| {
+        format!(
+            "{}={} {}: {}",
+            condition.type_, condition.status, condition.reason, condition.message
+        )
+    });
+    let text = texts.collect::<Vec<_>>().join("; ");
+    if text.is_empty() {
+        "no conditions".to_owned()
+    } else {
+        text
+    }
+}

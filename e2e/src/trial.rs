@@ -1,0 +1,185 @@
+//! One fault under writes, from the first write to the verdict: what the demo, the figures and most failover tests do.
+
+use crate::history::{Balance, Gap, History, TwoMasters, two_masters};
+use crate::log::{self, Micros};
+use crate::observer::Seen;
+use crate::subject::{Settled, Subject};
+use anyhow::{Result, ensure};
+use redis_operator_core::api::LastFailover;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long the writers write before the fault: a gap is measured from here on.
+const BEFORE: Duration = Duration::from_secs(1);
+/// How long the first acknowledgement may take, before the fault and after it.
+const WRITE_LIMIT: Duration = Duration::from_secs(60);
+/// How long the rest may take: restart of the container, kubelet's back-off included, and joining.
+const SETTLE_LIMIT: Duration = Duration::from_secs(90);
+
+/// What one writer has to say.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The list it wrote.
+    pub key: String,
+    /// Replicas that it waited for.
+    pub wait: Option<u32>,
+    /// Longest time without an acknowledgement.
+    pub gap: Gap,
+    /// What became of its values.
+    pub balance: Balance,
+    /// Everything it saw.
+    pub history: History,
+}
+
+/// What a fault did.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// When it happened.
+    pub fault: Micros,
+    /// Before it.
+    pub before: Settled,
+    /// After everybody has rejoined.
+    pub after: Settled,
+    /// One per writer: plain, and with WAIT 1.
+    pub accounts: Vec<Account>,
+    /// What the watches saw.
+    pub seen: Seen,
+    /// Acknowledgements by two servers at once.
+    pub two_masters: Vec<TwoMasters>,
+    /// From the fault until everybody has rejoined.
+    pub settled: Duration,
+}
+
+/// Runs a fault against a settled resource while two writers write, one of them with WAIT 1, and judges what they saw
+/// once everybody has rejoined in a later term.
+pub async fn run(subject: &Subject, fault: impl AsyncFnOnce(&Settled) -> Result<Micros>) -> Result<Verdict> {
+    let before = subject.settled(SETTLE_LIMIT).await?;
+    let observer = subject.observe().await?;
+    let orders = [("plain", None), ("wait", Some(1))];
+    let mut writers = Vec::new();
+    for (name, wait) in orders {
+        // a list of its own for each run: what an earlier one left behind is no concern
+        let key = format!("{}-{name}-{}", subject.name, log::now());
+        writers.push((wait, subject.writer(&before, &key, wait).await?));
+    }
+    for (_, writer) in &mut writers {
+        writer.acknowledged_after(0, WRITE_LIMIT).await?;
+    }
+    sleep(BEFORE).await;
+    let begun = log::now();
+    let at = fault(&before).await?;
+    for (_, writer) in &mut writers {
+        writer.acknowledged_after(at, WRITE_LIMIT).await?;
+    }
+    let after = subject.settled_after(before.record.term, SETTLE_LIMIT).await?;
+    let ended = log::now();
+    let mut accounts = Vec::new();
+    for (wait, writer) in writers {
+        let key = writer.key.clone();
+        let history = writer.stop().await?;
+        accounts.push(Account {
+            gap: history.gap(begun, ended),
+            balance: subject.balance(&after, &key, &history)?,
+            key,
+            wait,
+            history,
+        });
+    }
+    let histories: Vec<History> = accounts.iter().map(|account| account.history.clone()).collect();
+    Ok(Verdict {
+        fault: at,
+        before,
+        after,
+        accounts,
+        seen: observer.stop()?,
+        two_masters: two_masters(&histories),
+        settled: Duration::from_micros(ended.saturating_sub(at)),
+    })
+}
+
+impl Verdict {
+    /// The longest time in which one of the writers could not write.
+    pub fn gap(&self) -> Duration {
+        self.accounts
+            .iter()
+            .map(|account| account.gap.length())
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Acknowledged writes that are lost; with `waited`, only those that WAIT had acknowledged.
+    pub fn lost(&self, waited: bool) -> usize {
+        let counted = self.accounts.iter().filter(|account| account.wait.is_some() == waited);
+        counted.map(|account| account.balance.lost.len()).sum()
+    }
+
+    /// The first write that was begun after the fault and acknowledged.
+    pub fn first_write(&self) -> Option<Micros> {
+        let firsts = self
+            .accounts
+            .iter()
+            .filter_map(|account| account.history.first_after(self.fault));
+        firsts.map(|attempt| attempt.at).min()
+    }
+
+    /// What the operator says about it.
+    pub fn last_failover(&self) -> Option<&LastFailover> {
+        self.after.redis.status.as_ref()?.last_failover.as_ref()
+    }
+
+    /// What no fault may do: lose what WAIT acknowledged, invent or repeat a value, or make two masters.
+    pub fn ensure_safe(&self) -> Result<()> {
+        for account in &self.accounts {
+            let Balance {
+                lost, doubled, foreign, ..
+            } = &account.balance;
+            ensure!(account.wait.is_none() || lost.is_empty(), "lost after WAIT: {lost:?}");
+            ensure!(
+                doubled.is_empty() && foreign.is_empty(),
+                "doubled {doubled:?}, foreign {foreign:?}"
+            );
+        }
+        ensure!(
+            self.two_masters.is_empty(),
+            "two masters took writes: {:?}",
+            self.two_masters
+        );
+        let violations = self.seen.violations();
+        ensure!(violations.is_empty(), "two at once: {violations:?}");
+        ensure!(
+            self.seen.blind == 0,
+            "a watch was interrupted {} times: it proves nothing",
+            self.seen.blind
+        );
+        Ok(())
+    }
+
+    /// [`Verdict::ensure_safe`], nothing lost at all, and no gap longer than this.
+    pub fn ensure_smooth(&self, limit: Duration) -> Result<()> {
+        self.ensure_safe()?;
+        ensure!(self.lost(false) == 0, "{} plain writes lost", self.lost(false));
+        let gap = self.gap();
+        ensure!(gap <= limit, "nobody could write for {gap:?}; allowed are {limit:?}");
+        Ok(())
+    }
+
+    /// One line for a log.
+    pub fn line(&self) -> String {
+        let troubles = self
+            .accounts
+            .iter()
+            .map(|account| format!("{:?}", account.history.troubles()));
+        format!(
+            "gap {} ms, lost {} plain and {} with WAIT 1 of {}, back after {} ms, errors {}",
+            self.gap().as_millis(),
+            self.lost(false),
+            self.lost(true),
+            self.accounts
+                .iter()
+                .map(|account| account.balance.acknowledged)
+                .sum::<usize>(),
+            self.settled.as_millis(),
+            troubles.collect::<Vec<_>>().join(" ")
+        )
+    }
+}
