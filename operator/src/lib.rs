@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The shell of redis-operator: observes, runs what the core decides, reports.
+
+pub mod redis;

@@ -1,0 +1,71 @@
+//! A client for tests that owes nothing to the code under test.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// A blocking connection that speaks RESP2.
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::try_connect(address).unwrap()
+    }
+
+    pub(crate) fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Some(Self {
+            stream: BufReader::new(stream),
+        })
+    }
+
+    /// The reply as text: an error with its `-`, an array as lines, `(nil)`; empty if the connection was closed.
+    pub(crate) fn call(&mut self, words: &[&str]) -> String {
+        self.send(words);
+        self.reply()
+    }
+
+    /// Sends and does not wait.
+    pub(crate) fn send(&mut self, words: &[&str]) {
+        let mut text = format!("*{}\r\n", words.len());
+        for word in words {
+            text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+        // A closed connection shows when the reply is read.
+        let _ = self.stream.get_mut().write_all(text.as_bytes());
+    }
+
+    pub(crate) fn reply(&mut self) -> String {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line).is_err() || line.is_empty() {
+            return String::new();
+        }
+        let line = line.trim_end().to_owned();
+        let rest = line[1..].to_owned();
+        match &line[..1] {
+            "$" | "*" if rest == "-1" => "(nil)".to_owned(),
+            "$" => {
+                let mut data = vec![0; rest.parse::<usize>().unwrap() + 2];
+                self.stream.read_exact(&mut data).unwrap();
+                String::from_utf8_lossy(&data[..data.len() - 2]).into_owned()
+            }
+            "*" => {
+                let items: Vec<String> = (0..rest.parse().unwrap()).map(|_| self.reply()).collect();
+                items.join("\n")
+            }
+            "-" => line,
+            _ => rest,
+        }
+    }
+
+    /// A field of INFO.
+    pub(crate) fn info(&mut self, field: &str) -> Option<String> {
+        let info = self.call(&["INFO", "everything"]);
+        let line = info.lines().find_map(|line| line.strip_prefix(&format!("{field}:")));
+        line.map(|value| value.trim().to_owned())
+    }
+}
