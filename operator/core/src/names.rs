@@ -16,6 +16,10 @@ pub const FIELD_MANAGER: &str = "redis-operator";
 /// Value of `endpointslice.kubernetes.io/managed-by` and `app.kubernetes.io/managed-by`.
 pub const MANAGED_BY: &str = "redis-operator";
 
+/// Label of every owned object: who made it, [`MANAGED_BY`].
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Label of every owned object: the resource's name.
+pub const LABEL_INSTANCE: &str = "app.kubernetes.io/instance";
 /// Selector label; its value is the resource's name.
 pub const LABEL_REDIS: &str = "redis";
 /// Label that says what a pod is at present.
@@ -138,10 +142,10 @@ pub fn labels(redis: &str) -> BTreeMap<String, String> {
     let mut labels = selector(redis);
     for (key, value) in [
         ("app.kubernetes.io/name", "redis"),
-        ("app.kubernetes.io/instance", redis),
+        (LABEL_INSTANCE, redis),
         ("app.kubernetes.io/component", "server"),
         ("app.kubernetes.io/part-of", "redis"),
-        ("app.kubernetes.io/managed-by", MANAGED_BY),
+        (LABEL_MANAGED_BY, MANAGED_BY),
     ] {
         labels.insert(key.to_owned(), value.to_owned());
     }

@@ -1,0 +1,88 @@
+//! Events: one sentence for people per change, on the resource itself. Best effort, never in the way of anything.
+
+use crate::error::within;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
+use redis_operator_core::api::Redis;
+use redis_operator_core::names;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How serious it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Something changed, as it should.
+    Normal,
+    /// Somebody may have to do something.
+    Warning,
+}
+
+/// Tells people what happens. Cheap to clone.
+#[derive(Clone)]
+pub struct Events {
+    queue: mpsc::Sender<(Event, ObjectReference)>,
+}
+
+/// More events than this waiting means that nobody could read them anyway.
+const QUEUE: usize = 256;
+/// The API server refuses longer notes, in bytes.
+const MAX_NOTE: usize = 1_024;
+
+impl Events {
+    /// Sends in a task of its own, one event after the other, each with `limit`. The task ends with the last clone.
+    pub fn start(client: Client, pod: &str, limit: Duration) -> Self {
+        let reporter = Reporter {
+            controller: names::MANAGED_BY.to_owned(),
+            instance: Some(pod.to_owned()),
+        };
+        let recorder = Recorder::new(client, reporter);
+        let (queue, mut waiting) = mpsc::channel::<(Event, ObjectReference)>(QUEUE);
+        tokio::spawn(async move {
+            while let Some((event, about)) = waiting.recv().await {
+                let sent = within(limit, "send an event", recorder.publish(&event, &about)).await;
+                if let Err(error) = sent {
+                    tracing::debug!(%error, reason = event.reason, "event lost");
+                }
+            }
+        });
+        Self { queue }
+    }
+
+    /// Says something about a resource. Returns at once; an event that cannot be sent is lost.
+    pub fn tell(&self, redis: &Redis, kind: Kind, reason: &str, action: &str, note: impl Into<String>) {
+        let event = Event {
+            type_: match kind {
+                Kind::Normal => EventType::Normal,
+                Kind::Warning => EventType::Warning,
+            },
+            reason: reason.to_owned(),
+            note: Some(shortened(note.into())),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        if self.queue.try_send((event, redis.object_ref(&()))).is_err() {
+            tracing::debug!(reason, "event lost: too many are waiting");
+        }
+    }
+}
+
+fn shortened(mut note: String) -> String {
+    if note.len() > MAX_NOTE {
+        note.truncate(note.floor_char_boundary(MAX_NOTE - '…'.len_utf8()));
+        note.push('…');
+    }
+    note
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_between_characters() {
+        assert_eq!(shortened("short".to_owned()), "short");
+        let cut = shortened("ä".repeat(MAX_NOTE));
+        assert!(cut.len() <= MAX_NOTE && cut.ends_with("ä…"), "{}", cut.len());
+    }
+}

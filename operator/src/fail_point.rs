@@ -1,0 +1,92 @@
+//! Named points at which a test ends or stops this very process, to show that it may happen anywhere.
+
+use rustix::process::{Signal, getpid, kill_process};
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Where, and with which signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailPoint {
+    name: String,
+    signal: Signal,
+}
+
+struct Armed {
+    point: FailPoint,
+    fired: AtomicBool,
+}
+
+static ARMED: OnceLock<Armed> = OnceLock::new();
+
+impl FromStr for FailPoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, action) = text.split_once(':').unwrap_or((text, "kill"));
+        let signal = match action {
+            "kill" => Signal::KILL,
+            "stop" => Signal::STOP,
+            other => return Err(format!("{other:?} is no action of a fail point: write kill or stop")),
+        };
+        if name.is_empty() {
+            return Err("a fail point has a name: write NAME, NAME:kill or NAME:stop".to_owned());
+        }
+        let name = name.to_owned();
+        Ok(Self { name, signal })
+    }
+}
+
+/// Arms the fail point of this process, once.
+pub fn arm(point: FailPoint) {
+    tracing::warn!(?point, "a fail point is armed: this process will end or stop itself");
+    // a second call changes nothing
+    let _ = ARMED.set(Armed {
+        point,
+        fired: AtomicBool::new(false),
+    });
+}
+
+/// Marks a point. If it is the armed one and is reached for the first time, the process gets its signal before this
+/// returns; otherwise nothing happens.
+pub fn reach(name: &str) {
+    let Some(armed) = ARMED.get() else { return };
+    if armed.point.name != name || armed.fired.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    tracing::warn!(name, signal = ?armed.point.signal, "fail point reached");
+    if let Err(error) = kill_process(getpid(), armed.point.signal) {
+        tracing::error!(%error, "could not signal this process");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kill_is_the_default() {
+        assert_eq!(
+            "a-b".parse(),
+            Ok(FailPoint {
+                name: "a-b".to_owned(),
+                signal: Signal::KILL
+            })
+        );
+        assert_eq!(
+            "a:stop".parse(),
+            Ok(FailPoint {
+                name: "a".to_owned(),
+                signal: Signal::STOP
+            })
+        );
+        assert!(":kill".parse::<FailPoint>().is_err());
+    }
+
+    #[test]
+    fn nothing_happens_elsewhere() {
+        reach("unarmed");
+        arm("somewhere".parse().unwrap());
+        reach("elsewhere");
+    }
+}

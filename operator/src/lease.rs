@@ -1,0 +1,98 @@
+//! Who leads: one Lease, taken and renewed by compare-and-set.
+//!
+//! A lease alone fences nobody: a leader that paused may wake up and act before it notices. That is why every write
+//! carries what it was based on; the lease only makes two leaders rare.
+
+use crate::args::Lease;
+use crate::metrics::Metrics;
+use k8s_controller::LeaderElection;
+use kube::Client;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// One stretch of leadership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Unique to this stretch: the pod's name and a random part, so that even one process that lost its lease and got
+    /// it back is told from itself. It stands in the Lease and in every record that it writes.
+    pub holder: String,
+}
+
+/// Leading ended for a reason that waiting does not mend.
+#[derive(Debug, Error)]
+pub enum LeaseError {
+    /// No random numbers.
+    #[error("no random numbers to be had: {0}")]
+    Random(#[from] getrandom::Error),
+    /// What runs while leading never ends by itself; if it does, the process cannot do its work.
+    #[error("the controller ended by itself")]
+    Ended,
+}
+
+/// Longest wait for the lease to be given back. If that fails it expires by itself.
+const RELEASE_LIMIT: Duration = Duration::from_secs(1);
+
+impl Session {
+    fn new(pod: &str) -> Result<Self, LeaseError> {
+        let suffix = getrandom::u32()?;
+        Ok(Self {
+            holder: format!("{pod}/{suffix:08x}"),
+        })
+    }
+}
+
+/// Takes the lease whenever it is free and runs `run` while it is held, until `stop`.
+///
+/// When the lease is lost the run is dropped at its next await, and the process stands by again. On `stop` the run is
+/// dropped first and the lease released then, so that the next leader begins at once.
+pub async fn lead<F, R>(
+    client: Client,
+    namespace: &str,
+    pod: &str,
+    lease: &Lease,
+    metrics: &Arc<Metrics>,
+    stop: impl Future<Output = ()>,
+    run: F,
+) -> Result<(), LeaseError>
+where
+    F: Fn(Session) -> R,
+    R: Future<Output = ()>,
+{
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let session = Session::new(pod)?;
+        let election = LeaderElection::new(client.clone(), namespace, &lease.lease_name, &session.holder)
+            .with_lease_duration(lease.lease_duration)
+            .with_renew_deadline(lease.renew_deadline)
+            .with_retry_period(lease.retry_period);
+        tracing::info!(lease = %lease.lease_name, namespace, holder = %session.holder, "standing by");
+        let leading = async {
+            tracing::info!(holder = %session.holder, "leading");
+            let _leading = metrics.leading();
+            run(session.clone()).await;
+        };
+        let ended = tokio::select! {
+            ended = election.with_lease(leading) => ended,
+            () = &mut stop => {
+                release(&election, &session).await;
+                return Ok(());
+            }
+        };
+        match ended {
+            Some(()) => return Err(LeaseError::Ended),
+            None => tracing::warn!(
+                holder = %session.holder,
+                "the lease is lost: it was not renewed within {:?}, or is another's; all work stopped",
+                lease.renew_deadline
+            ),
+        }
+    }
+}
+
+async fn release(election: &LeaderElection, session: &Session) {
+    match tokio::time::timeout(RELEASE_LIMIT, election.release()).await {
+        Ok(()) => tracing::info!(holder = %session.holder, "stopped; the lease is free"),
+        Err(_) => tracing::warn!(holder = %session.holder, "stopped; the lease could not be released and will expire"),
+    }
+}

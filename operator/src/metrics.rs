@@ -1,0 +1,218 @@
+//! What can be counted. Every label comes from a bounded set.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A condition of a resource: its type and its status (`True`, `False`, `Unknown`).
+type Condition = (String, String);
+
+/// All metrics of this process.
+pub struct Metrics {
+    registry: Registry,
+    reconciles: HistogramVec,
+    failovers: IntCounter,
+    failover_seconds: Histogram,
+    leading: IntGauge,
+    resources: IntGaugeVec,
+    conditions: Mutex<BTreeMap<String, Vec<Condition>>>,
+    instances: IntGauge,
+    api_writes: IntCounterVec,
+    server_calls: IntCounterVec,
+}
+
+/// A pass takes milliseconds; only calls that run into their limits make it seconds.
+const RECONCILE_BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
+/// From a process that ended on a quiet cluster to waiting for a quorum.
+const FAILOVER_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0];
+
+impl Metrics {
+    /// Registers everything. An error means that two metrics have one name.
+    pub fn new() -> Result<Arc<Self>, prometheus::Error> {
+        let registry = Registry::new();
+        let metrics = Self {
+            reconciles: HistogramVec::new(
+                HistogramOpts::new(
+                    "redis_operator_reconcile_duration_seconds",
+                    "Duration of passes, by outcome",
+                )
+                .buckets(RECONCILE_BUCKETS.to_vec()),
+                &["outcome"],
+            )?,
+            failovers: IntCounter::new("redis_operator_failovers_total", "Masters that were replaced unplanned")?,
+            failover_seconds: Histogram::with_opts(
+                HistogramOpts::new(
+                    "redis_operator_failover_duration_seconds",
+                    "Time from noticing that a master ended to publishing the next one",
+                )
+                .buckets(FAILOVER_BUCKETS.to_vec()),
+            )?,
+            leading: IntGauge::new("redis_operator_leading", "1 while this process leads")?,
+            resources: IntGaugeVec::new(
+                Opts::new("redis_operator_resources", "Redis resources, by condition"),
+                &["condition", "status"],
+            )?,
+            conditions: Mutex::default(),
+            instances: IntGauge::new("redis_operator_instances_watched", "Instances with a held connection")?,
+            api_writes: IntCounterVec::new(
+                Opts::new(
+                    "redis_operator_api_writes_total",
+                    "Writes sent to the API server, by kind",
+                ),
+                &["verb", "kind"],
+            )?,
+            server_calls: IntCounterVec::new(
+                Opts::new(
+                    "redis_operator_server_calls_total",
+                    "Calls to instances, by verb and outcome",
+                ),
+                &["verb", "outcome"],
+            )?,
+            registry,
+        };
+        metrics.register()?;
+        Ok(Arc::new(metrics))
+    }
+
+    fn register(&self) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(self.reconciles.clone()))?;
+        self.registry.register(Box::new(self.failovers.clone()))?;
+        self.registry.register(Box::new(self.failover_seconds.clone()))?;
+        self.registry.register(Box::new(self.leading.clone()))?;
+        self.registry.register(Box::new(self.resources.clone()))?;
+        self.registry.register(Box::new(self.instances.clone()))?;
+        self.registry.register(Box::new(self.api_writes.clone()))?;
+        self.registry.register(Box::new(self.server_calls.clone()))
+    }
+
+    /// A pass ended; `outcome` is `ok` or an error's label.
+    pub fn reconciled(&self, outcome: &str, took: Duration) {
+        self.reconciles
+            .with_label_values(&[outcome])
+            .observe(took.as_secs_f64());
+    }
+
+    /// A master was replaced; `took` is the time from noticing its end to publishing its successor.
+    pub fn failed_over(&self, took: Duration) {
+        self.failovers.inc();
+        self.failover_seconds.observe(took.as_secs_f64());
+    }
+
+    /// This process leads, until the guard is dropped.
+    pub fn leading(self: &Arc<Self>) -> Leading {
+        self.leading.set(1);
+        Leading(Arc::clone(self))
+    }
+
+    /// The conditions of one resource (`namespace/name`) are now these.
+    pub fn conditions<'a>(&self, redis: &str, conditions: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        let conditions = conditions
+            .into_iter()
+            .map(|(kind, status)| (kind.to_owned(), status.to_owned()));
+        self.known().insert(redis.to_owned(), conditions.collect());
+    }
+
+    /// The resource is gone.
+    pub fn forget(&self, redis: &str) {
+        self.known().remove(redis);
+    }
+
+    /// So many instances have a held connection.
+    pub fn instances(&self, count: usize) {
+        self.instances.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A write was sent to the API server.
+    pub fn wrote(&self, verb: &str, kind: &str) {
+        self.api_writes.with_label_values(&[verb, kind]).inc();
+    }
+
+    /// An instance was called; `outcome` is `ok` or an error's label.
+    pub fn called(&self, verb: &str, outcome: &str) {
+        self.server_calls.with_label_values(&[verb, outcome]).inc();
+    }
+
+    /// Everything, in Prometheus' text format.
+    pub fn text(&self) -> Result<String, prometheus::Error> {
+        self.resources.reset();
+        for (kind, status) in self.known().values().flatten() {
+            self.resources.with_label_values(&[kind, status]).inc();
+        }
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<Condition>>> {
+        // a panic elsewhere cannot leave a half-written entry behind
+        self.conditions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// While it lives, this process leads.
+pub struct Leading(Arc<Metrics>);
+
+impl Drop for Leading {
+    fn drop(&mut self) {
+        self.0.leading.set(0);
+        self.0.instances.set(0);
+        // only the leader knows them
+        self.0.known().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_are_counted_by_condition() {
+        let metrics = Metrics::new().unwrap();
+        metrics.conditions("a/x", [("Ready", "True")]);
+        metrics.conditions("a/y", [("Ready", "True")]);
+        metrics.conditions("a/y", [("Ready", "False")]);
+        metrics.conditions("a/z", [("Ready", "True")]);
+        metrics.forget("a/z");
+        let text = metrics.text().unwrap();
+        assert!(
+            text.contains(r#"redis_operator_resources{condition="Ready",status="True"} 1"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"redis_operator_resources{condition="Ready",status="False"} 1"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_standby_shows_nothing_of_the_leader() {
+        let metrics = Metrics::new().unwrap();
+        let leading = metrics.leading();
+        metrics.conditions("a/x", [("Ready", "True")]);
+        assert!(metrics.text().unwrap().contains("redis_operator_leading 1"));
+        drop(leading);
+        let text = metrics.text().unwrap();
+        assert!(
+            text.contains("redis_operator_leading 0") && !text.contains("Ready"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn failovers_have_a_histogram() {
+        let metrics = Metrics::new().unwrap();
+        metrics.failed_over(Duration::from_millis(7));
+        let text = metrics.text().unwrap();
+        assert!(
+            text.contains(r#"redis_operator_failover_duration_seconds_bucket{le="0.005"} 0"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"redis_operator_failover_duration_seconds_bucket{le="0.01"} 1"#),
+            "{text}"
+        );
+        assert!(text.contains("redis_operator_failovers_total 1"), "{text}");
+    }
+}

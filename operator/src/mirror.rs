@@ -1,0 +1,294 @@
+//! Local copies of everything that a pass reads, kept current by watches from the start of the process on: a standby
+//! that takes over has them already, and nothing polls the API server.
+
+use crate::trigger::Triggers;
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Node, NodeSpec, NodeStatus, NodeSystemInfo, Pod, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::Event;
+use kube::runtime::{WatchStreamExt, reflector, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use redis_operator_core::api::Redis;
+use redis_operator_core::names;
+use serde::de::DeserializeOwned;
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// A resource as the API server has it, or what is wrong with it: one that cannot be read must not hide the others.
+pub type Guarded = DeserializeGuard<Redis>;
+
+/// All local copies. Cheap to clone. They may be late, never wrong about what they have seen.
+#[derive(Clone)]
+pub struct Mirrors {
+    /// The resources themselves.
+    pub redis: Store<Guarded>,
+    /// Pods of all resources.
+    pub pods: Store<Pod>,
+    /// StatefulSets of all resources.
+    pub stateful_sets: Store<StatefulSet>,
+    /// ConfigMaps of all resources.
+    pub config_maps: Store<ConfigMap>,
+    /// Secrets of all resources, made by the operator; not those that users refer to.
+    pub secrets: Store<Secret>,
+    /// Services of all resources.
+    pub services: Store<Service>,
+    /// PodDisruptionBudgets of all resources.
+    pub disruption_budgets: Store<PodDisruptionBudget>,
+    /// EndpointSlices that the operator or (for Services with a selector) Kubernetes made for our Services.
+    pub slices: Store<EndpointSlice>,
+    /// Nodes: metadata, boot id, taints and whether they are cordoned; nothing else is kept.
+    pub nodes: Store<Node>,
+}
+
+/// Where to watch.
+#[derive(Clone)]
+pub struct Scope {
+    /// A client without a read limit shorter than `limit`.
+    pub client: Client,
+    /// One namespace, or all.
+    pub namespace: Option<String>,
+    /// Longest life of one watch.
+    pub limit: Duration,
+}
+
+impl Mirrors {
+    /// Begins to watch. The tasks never end by themselves; if one does (a panic), the copies are stale for ever and the
+    /// process should end.
+    pub fn start(scope: &Scope, triggers: &Triggers) -> (Self, JoinSet<()>) {
+        let mut tasks = JoinSet::new();
+        let mirrors = Self {
+            redis: mirror(
+                &mut tasks,
+                scope.every(),
+                scope.config(),
+                triggers,
+                drop_managed_fields,
+                itself,
+            ),
+            pods: owned(&mut tasks, scope, triggers),
+            stateful_sets: owned(&mut tasks, scope, triggers),
+            config_maps: owned(&mut tasks, scope, triggers),
+            secrets: owned(&mut tasks, scope, triggers),
+            services: owned(&mut tasks, scope, triggers),
+            disruption_budgets: owned(&mut tasks, scope, triggers),
+            slices: owned(&mut tasks, scope, triggers),
+            nodes: mirror(&mut tasks, scope.cluster(), scope.config(), triggers, trim_node, |_| {
+                None
+            }),
+        };
+        (mirrors, tasks)
+    }
+
+    /// Waits until every copy is complete.
+    pub async fn ready(&self) {
+        let Self {
+            redis,
+            pods,
+            stateful_sets,
+            config_maps,
+            secrets,
+            services,
+            disruption_budgets,
+            slices,
+            nodes,
+        } = self;
+        // an error says that the watching task is gone; the owner of the tasks sees that too
+        let _ = tokio::join!(
+            redis.wait_until_ready(),
+            pods.wait_until_ready(),
+            stateful_sets.wait_until_ready(),
+            config_maps.wait_until_ready(),
+            secrets.wait_until_ready(),
+            services.wait_until_ready(),
+            disruption_budgets.wait_until_ready(),
+            slices.wait_until_ready(),
+            nodes.wait_until_ready(),
+        );
+    }
+
+    /// The pods that carry the labels of this resource. Whether they are its own, their owner's uid says.
+    pub fn pods_of(&self, namespace: &str, redis: &str) -> Vec<Arc<Pod>> {
+        self.pods.state_filter(|pod| {
+            pod.metadata.namespace.as_deref() == Some(namespace)
+                && pod.labels().get(names::LABEL_REDIS).is_some_and(|value| value == redis)
+        })
+    }
+}
+
+impl Scope {
+    fn config(&self) -> watcher::Config {
+        // the arguments allow whole seconds only
+        watcher::Config::default().timeout(u32::try_from(self.limit.as_secs()).unwrap_or(u32::MAX))
+    }
+
+    fn every<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType: Default>,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    fn cluster<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType: Default>,
+    {
+        Api::all(self.client.clone())
+    }
+}
+
+/// Mirrors what the operator made, of one kind.
+fn owned<K>(tasks: &mut JoinSet<()>, scope: &Scope, triggers: &Triggers) -> Store<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let ours = format!("{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY);
+    let config = scope.config().labels(&ours);
+    mirror(tasks, scope.every(), config, triggers, drop_managed_fields, redis_of)
+}
+
+/// Mirrors one kind: each change of an object wakes the resource that `about` names, after the copy shows the change.
+fn mirror<K>(
+    tasks: &mut JoinSet<()>,
+    api: Api<K>,
+    config: watcher::Config,
+    triggers: &Triggers,
+    trim: fn(&mut K),
+    about: fn(&K) -> Option<ObjectRef<Redis>>,
+) -> Store<K>
+where
+    K: Resource<DynamicType: Default + Eq + Hash + Clone + Send + Sync>,
+    K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let events = watcher(api, config)
+        .modify(trim)
+        .backoff(Pause::default())
+        .reflect(writer);
+    tasks.spawn(wake_on(events, store.clone(), triggers.clone(), about));
+    store
+}
+
+/// A list that begins anew replaces the copy as a whole, so whatever was there before may have changed or gone.
+async fn wake_on<K>(
+    events: impl Stream<Item = watcher::Result<Event<K>>>,
+    store: Store<K>,
+    triggers: Triggers,
+    about: fn(&K) -> Option<ObjectRef<Redis>>,
+) where
+    K: Resource<DynamicType: Default + Eq + Hash + Clone> + Clone + 'static,
+{
+    let kind = K::kind(&K::DynamicType::default()).into_owned();
+    let all = || {
+        store
+            .state()
+            .iter()
+            .filter_map(|object| about(object))
+            .collect::<HashSet<_>>()
+    };
+    let mut before = HashSet::new();
+    let mut failing = false;
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        if let Err(error) = &event
+            && !failing
+        {
+            tracing::warn!(kind, %error, "cannot watch; trying again until it works");
+        }
+        if failing && event.is_ok() {
+            tracing::info!(kind, "watching again");
+        }
+        failing = event.is_err();
+        match event {
+            Ok(Event::Apply(object) | Event::Delete(object)) => {
+                about(&object).into_iter().for_each(|it| triggers.wake(it))
+            }
+            Ok(Event::Init) => before = all(),
+            Ok(Event::InitDone) => before.drain().chain(all()).for_each(|it| triggers.wake(it)),
+            Ok(Event::InitApply(_)) | Err(_) => {}
+        }
+    }
+}
+
+/// The resource that an object belongs to: by its owner, else by its label (pods and slices have other owners).
+pub fn redis_of<K: Resource>(object: &K) -> Option<ObjectRef<Redis>> {
+    let owner = object
+        .owner_references()
+        .iter()
+        .find(|owner| owner.kind == Redis::kind(&()) && owner.api_version == Redis::api_version(&()));
+    let name = match owner {
+        Some(owner) => &owner.name,
+        None => object.labels().get(names::LABEL_INSTANCE)?,
+    };
+    Some(ObjectRef::new(name).within(object.meta().namespace.as_deref()?))
+}
+
+fn itself(redis: &Guarded) -> Option<ObjectRef<Redis>> {
+    let meta = redis.meta();
+    Some(ObjectRef::new(meta.name.as_deref()?).within(meta.namespace.as_deref()?))
+}
+
+fn drop_managed_fields<K: Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
+}
+
+/// Nodes are big and change often; four of their fields matter.
+fn trim_node(node: &mut Node) {
+    drop_managed_fields(node);
+    node.metadata.annotations = None;
+    node.spec = node.spec.take().map(|spec| NodeSpec {
+        taints: spec.taints,
+        unschedulable: spec.unschedulable,
+        ..NodeSpec::default()
+    });
+    let boot_id = node
+        .status
+        .take()
+        .and_then(|status| status.node_info)
+        .map(|info| info.boot_id);
+    node.status = boot_id.map(|boot_id| NodeStatus {
+        node_info: Some(NodeSystemInfo {
+            boot_id,
+            ..NodeSystemInfo::default()
+        }),
+        ..NodeStatus::default()
+    });
+}
+
+/// Pause after a failed watch: from 0.1 s, doubling up to 2 s. kube's own goes up to 30 s, and a failover that waited
+/// for the API server would wait so much longer after it is back.
+#[derive(Default)]
+pub struct Pause(u32);
+
+impl Iterator for Pause {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = Duration::from_millis(100).saturating_mul(2_u32.saturating_pow(self.0));
+        self.0 = self.0.saturating_add(1);
+        Some(pause.min(Duration::from_secs(2)))
+    }
+}
+
+impl Backoff for Pause {
+    fn reset(&mut self) {
+        self.0 = 0;
+    }
+}
+
+#[cfg(test)]
+#[path = "mirror_tests.rs"]
+mod tests;

@@ -1,0 +1,111 @@
+use super::*;
+use futures::FutureExt;
+use futures::stream;
+use serde_json::json;
+
+fn redis(name: &str) -> ObjectRef<Redis> {
+    ObjectRef::new(name).within("a")
+}
+
+fn service(name: &str, instance: &str) -> Service {
+    serde_json::from_value(json!({
+        "metadata": { "name": name, "namespace": "a", "labels": { "app.kubernetes.io/instance": instance } }
+    }))
+    .unwrap()
+}
+
+async fn woken(events: Vec<Event<Service>>) -> Vec<ObjectRef<Redis>> {
+    let triggers = Triggers::default();
+    let mut receiver = triggers.subscribe();
+    let (store, writer) = reflector::store();
+    let events = stream::iter(events).map(Ok).reflect(writer);
+    wake_on(events, store, triggers, redis_of).await;
+    let mut woken = Vec::new();
+    while let Some(Some(redis)) = receiver.next().now_or_never() {
+        woken.push(redis);
+    }
+    woken.sort_by(|a, b| a.name.cmp(&b.name));
+    woken
+}
+
+#[tokio::test]
+async fn changes_and_deletions_wake() {
+    let events = vec![
+        Event::Apply(service("redis-x", "x")),
+        Event::Delete(service("redis-y", "y")),
+    ];
+    assert_eq!(woken(events).await, [redis("x"), redis("y")]);
+}
+
+/// The watch was interrupted for so long that it lists anew: what is missing from the list was deleted meanwhile.
+#[tokio::test]
+async fn a_new_list_wakes_those_that_vanished() {
+    let events = vec![
+        Event::Init,
+        Event::InitApply(service("redis-x", "x")),
+        Event::InitDone,
+        Event::Init,
+        Event::InitApply(service("redis-y", "y")),
+        Event::InitDone,
+    ];
+    assert_eq!(woken(events).await, [redis("x"), redis("x"), redis("y")]);
+}
+
+#[test]
+fn the_owner_says_more_than_the_label() {
+    let mut object = service("redis-x", "edited-by-hand");
+    assert_eq!(redis_of(&object), Some(redis("edited-by-hand")));
+    let mut owner = json!({ "apiVersion": "redis-operator.dev/v1alpha1", "kind": "Redis", "name": "x", "uid": "u" });
+    object.metadata.owner_references = Some(vec![serde_json::from_value(owner.clone()).unwrap()]);
+    assert_eq!(redis_of(&object), Some(redis("x")));
+    owner["apiVersion"] = json!("other.example/v1");
+    object.metadata.owner_references = Some(vec![serde_json::from_value(owner).unwrap()]);
+    assert_eq!(redis_of(&object), Some(redis("edited-by-hand")));
+    object.metadata.labels = None;
+    assert_eq!(redis_of(&object), None);
+}
+
+#[test]
+fn a_resource_that_cannot_be_read_still_has_a_name() {
+    let guarded: Guarded = serde_json::from_value(json!({
+        "metadata": { "name": "x", "namespace": "a" }, "spec": "nonsense"
+    }))
+    .unwrap();
+    assert!(guarded.0.is_err());
+    assert_eq!(itself(&guarded), Some(redis("x")));
+}
+
+#[test]
+fn of_a_node_little_is_kept() {
+    let mut node: Node = serde_json::from_value(json!({
+        "metadata": { "name": "n", "annotations": { "big": "x" }, "managedFields": [{ "manager": "kubelet" }] },
+        "spec": { "unschedulable": true, "podCIDR": "10.0.0.0/24", "taints": [{ "key": "k", "effect": "NoSchedule" }] },
+        "status": {
+            "images": [{ "names": ["a"] }],
+            "nodeInfo": {
+                "bootID": "b", "machineID": "m", "systemUUID": "", "kernelVersion": "", "osImage": "",
+                "containerRuntimeVersion": "", "kubeletVersion": "", "kubeProxyVersion": "", "operatingSystem": "",
+                "architecture": ""
+            }
+        }
+    }))
+    .unwrap();
+    trim_node(&mut node);
+    let status = node.status.unwrap();
+    let spec = node.spec.unwrap();
+    assert_eq!(status.node_info.unwrap().boot_id, "b");
+    assert_eq!(status.images, None);
+    assert_eq!(spec.unschedulable, Some(true));
+    assert_eq!(spec.taints.unwrap().len(), 1);
+    assert_eq!(spec.pod_cidr, None);
+    assert_eq!((node.metadata.annotations, node.metadata.managed_fields), (None, None));
+}
+
+#[test]
+fn pauses_stay_short() {
+    let mut pause = Pause::default();
+    assert_eq!(pause.next(), Some(Duration::from_millis(100)));
+    assert_eq!(pause.nth(100), Some(Duration::from_secs(2)));
+    pause.reset();
+    assert_eq!(pause.next(), Some(Duration::from_millis(100)));
+}
