@@ -2,8 +2,9 @@
 
 use crate::cluster::Cluster;
 use crate::operator;
+use crate::pod::{restarts, role};
 use crate::space::Space;
-use crate::subject::{conditions, restarts, role};
+use crate::subject::conditions;
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;

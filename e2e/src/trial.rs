@@ -1,8 +1,9 @@
 //! One fault under writes, from the first write to the verdict: what the demo, the figures and most failover tests do.
 
-use crate::history::{Balance, Gap, History, TwoMasters, two_masters};
+use crate::history::{Balance, Gap, History};
+use crate::ledger::Seen;
 use crate::log::{self, Micros};
-use crate::observer::Seen;
+use crate::reign::{TwoMasters, two_masters};
 use crate::subject::{Settled, Subject};
 use anyhow::{Result, ensure};
 use redis_operator_core::api::LastFailover;
@@ -50,9 +51,22 @@ pub struct Verdict {
     pub settled: Duration,
 }
 
-/// Runs a fault against a settled resource while two writers write, one of them with WAIT 1, and judges what they saw
-/// once everybody has rejoined in a later term.
-pub async fn run(subject: &Subject, fault: impl AsyncFnOnce(&Settled) -> Result<Micros>) -> Result<Verdict> {
+/// Whether the master has to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Another instance becomes master.
+    Failover,
+    /// The master stays.
+    SameMaster,
+}
+
+/// Does something to a settled resource while two writers write, one of them with WAIT 1, and judges what they saw once
+/// everybody has rejoined.
+pub async fn run(
+    subject: &Subject,
+    expect: Expect,
+    fault: impl AsyncFnOnce(&Settled) -> Result<Micros>,
+) -> Result<Verdict> {
     let before = subject.settled(SETTLE_LIMIT).await?;
     let observer = subject.observe().await?;
     let orders = [("plain", None), ("wait", Some(1))];
@@ -71,7 +85,17 @@ pub async fn run(subject: &Subject, fault: impl AsyncFnOnce(&Settled) -> Result<
     for (_, writer) in &mut writers {
         writer.acknowledged_after(at, WRITE_LIMIT).await?;
     }
-    let after = subject.settled_after(before.record.term, SETTLE_LIMIT).await?;
+    let after = match expect {
+        Expect::Failover => subject.settled_after(before.record.term, SETTLE_LIMIT).await?,
+        Expect::SameMaster => subject.settled(SETTLE_LIMIT).await?,
+    };
+    let same = after.record.master == before.record.master;
+    ensure!(
+        same == (expect == Expect::SameMaster),
+        "master before {:?}, after {:?}",
+        before.record.master,
+        after.record.master
+    );
     let ended = log::now();
     let mut accounts = Vec::new();
     for (wait, writer) in writers {

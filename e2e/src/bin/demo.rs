@@ -5,10 +5,11 @@ use clap::Parser;
 use e2e::cluster::Cluster;
 use e2e::fault::Signal;
 use e2e::log::Micros;
+use e2e::pod::{node, role};
 use e2e::report::Table;
 use e2e::space::Space;
-use e2e::subject::{Settled, Subject, conditions, node};
-use e2e::trial::{self, Verdict};
+use e2e::subject::{Settled, Subject, conditions};
+use e2e::trial::{self, Expect, Verdict};
 use kube::ResourceExt;
 use redis_operator_core::names;
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ async fn main() -> Result<()> {
     let subject = Subject::new(&Space::existing(&cluster, &args.namespace), &args.name);
     ready(&subject).await?;
     let service = names::master_service(&args.name);
-    let verdict = trial::run(&subject, async |before| {
+    let verdict = trial::run(&subject, Expect::Failover, async |before| {
         println!("\nBefore:\n{}", roles(before));
         let master = before.master.name_any();
         println!("Two clients write every 5 ms through {service}, one of them with WAIT 1.");
@@ -98,7 +99,7 @@ fn roles(settled: &Settled) -> Table {
         let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
         table.row(&[
             name.as_str(),
-            e2e::subject::role(pod).unwrap_or("-"),
+            role(pod).unwrap_or("-"),
             node(pod),
             &address.unwrap_or_default(),
             &run_id.unwrap_or_default(),

@@ -1,0 +1,289 @@
+//! What users get wrong: refused with a sentence, or one condition that names field and remedy. Others are served
+//! meanwhile, and putting it right is enough.
+
+use crate::{SAY, SETTLE, START, kill_master};
+use anyhow::{Context, Result, ensure};
+use e2e::harness::{Needs, image, run, spec, spec_with};
+use e2e::space::{Space, call, until};
+use e2e::subject::{Subject, record};
+use e2e::trial::{self, Expect};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume};
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::core::DynamicObject;
+use kube::discovery::ApiResource;
+use kube::{Api, Resource};
+use redis_operator_core::api::Redis;
+use redis_operator_core::names;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+#[test]
+fn b01_refused_at_admission_with_a_sentence() -> Result<()> {
+    run("b01", Needs::Cluster, async |space| {
+        let long = "x".repeat(60);
+        let cases: [(&str, Value, &str); 12] = [
+            ("a", spec(0), "replicas must be from 1 to 20"),
+            ("a", spec(-1), "replicas must be from 1 to 20"),
+            ("a", spec(1000), "replicas must be from 1 to 20"),
+            ("a", spec_with(3, json!({ "replicas": "three" })), "spec.replicas"),
+            (&long, spec(3), "metadata.name is too long: at most 45 characters"),
+            ("a-master", spec(3), "must not end in -master, -replica or -headless"),
+            ("a-replica", spec(3), "choose another name"),
+            ("a.b", spec(3), "lower-case letters, digits and '-'"),
+            (
+                "a",
+                spec_with(3, json!({ "policy": "Never" })),
+                "\"Availability\", \"Durability\"",
+            ),
+            (
+                "a",
+                spec_with(3, json!({ "downAfter": "soon" })),
+                "downAfter must be a duration from 500ms to 10m",
+            ),
+            (
+                "a",
+                spec_with(3, json!({ "downAfter": "10ms" })),
+                "downAfter must be a duration from 500ms to 10m",
+            ),
+            (
+                "a",
+                json!({ "replicas": 3, "image": "" }),
+                "image must name a container image",
+            ),
+        ];
+        for (name, spec, sentence) in cases {
+            let refused = space.apply(name, spec.clone()).await.err();
+            let said = format!("{:#}", refused.with_context(|| format!("{name} {spec} was accepted"))?);
+            ensure!(said.contains(sentence), "{name} {spec}: {said}");
+        }
+        Ok(())
+    })
+}
+
+/// The mistake shows as a condition with these words, a neighbour starts meanwhile, and the remedy is enough.
+async fn put_right(
+    space: &Space,
+    wrong: &Subject,
+    words: &[&str],
+    remedy: impl AsyncFnOnce() -> Result<()>,
+) -> Result<()> {
+    println!("{}: {}", wrong.name, wrong.says(words, SAY).await?);
+    space.apply("neighbour", spec(1)).await?.settled(START).await?;
+    remedy().await?;
+    wrong.settled(SETTLE).await?;
+    Ok(())
+}
+
+#[test]
+fn b02_a_secret_that_is_missing_or_unusable() -> Result<()> {
+    run("b02", Needs::Nodes, async |space| {
+        let password = json!({ "password": { "secretKeyRef": { "name": "login", "key": "password" } } });
+        let redis = space.apply("a", spec_with(3, password)).await?;
+        println!("b02: {}", redis.says(&["login", "Secret"], SAY).await?);
+        space.secret("login", &[("passwort", "geheim")]).await?;
+        println!("b02: {}", redis.says(&["login", "password", "key"], SAY).await?);
+        space.secret("login", &[("password", "geheim\n")]).await?;
+        println!("b02: {}", redis.says(&["login", "newline"], SAY).await?);
+        space.secret("login", &[("password", "")]).await?;
+        println!("b02: {}", redis.says(&["login", "empty"], SAY).await?);
+        put_right(space, &redis, &["login"], async || {
+            space.secret("login", &[("password", "geheim")]).await
+        })
+        .await?;
+        let settled = redis.settled(SETTLE).await?;
+        let refused = redis
+            .ask(&settled.master, &["SET", "x", "1"])
+            .err()
+            .context("no password asked for")?;
+        ensure!(format!("{refused:#}").contains("NOAUTH"), "{refused:#}");
+        // a Secret that goes away again takes nobody's access
+        space.secret("login", &[("password", "x\ny")]).await?;
+        println!("b02: {}", redis.says(&["login", "newline"], SAY).await?);
+        ensure!(
+            record(&redis.get().await?)?.term == settled.record.term,
+            "it cost a failover"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn b03_directives_that_the_operator_owns() -> Result<()> {
+    run("b03", Needs::Nodes, async |space| {
+        let wrong = json!({ "config": { "SlaveOf": "10.0.0.1 6379", "maxmemory": "100mb" } });
+        let redis = space.apply("a", spec_with(3, wrong)).await?;
+        put_right(space, &redis, &["spec.config.SlaveOf", "remove it"], async || {
+            redis.change(json!({ "config": { "SlaveOf": null } })).await.map(|_| ())
+        })
+        .await?;
+        let settled = redis.settled(SETTLE).await?;
+        redis
+            .change(json!({ "config": { "save": "900 1\nreplicaof 10.0.0.1 6379" } }))
+            .await?;
+        println!("b03: {}", redis.says(&["spec.config.save", "newline"], SAY).await?);
+        redis.ask(&settled.master, &["SET", "x", "1"])?;
+        redis.change(json!({ "config": { "save": null } })).await?;
+        let after = redis.settled(SETTLE).await?;
+        ensure!(after.record.master == settled.record.master, "it cost the master");
+        Ok(())
+    })
+}
+
+#[test]
+fn b04_r19_an_image_that_does_not_exist_or_is_no_redis() -> Result<()> {
+    run("b04", Needs::Nodes, async |space| {
+        let missing = space
+            .apply("missing", spec_with(2, json!({ "image": "localhost/no-such-image:1" })))
+            .await?;
+        let other = space
+            .apply("other", spec_with(2, json!({ "image": "localhost/pause:1" })))
+            .await?;
+        put_right(space, &missing, &["localhost/no-such-image:1"], async || {
+            missing.change(json!({ "image": image() })).await.map(|_| ())
+        })
+        .await?;
+        put_right(space, &other, &["redis-other-"], async || {
+            other.change(json!({ "image": image() })).await.map(|_| ())
+        })
+        .await
+    })
+}
+
+#[test]
+fn b08_a_storage_class_that_does_not_exist() -> Result<()> {
+    run("b08", Needs::Nodes, async |space| {
+        let class = space.name.clone();
+        let storage = json!({ "storage": { "size": "1Gi", "storageClassName": class, "whenDeleted": "Delete" } });
+        let redis = space.apply("a", spec_with(1, storage)).await?;
+        let folder = PathBuf::from(format!("/var/lib/{class}"));
+        let righted = put_right(space, &redis, &[&class], async || provide(space, &class, &folder).await).await;
+        let client = &space.cluster.client;
+        let gone = DeleteParams::default();
+        // deleted before the namespace: nothing else may bind to it
+        let _ = call(Api::<StorageClass>::all(client.clone()).delete(&class, &gone)).await;
+        let _ = call(Api::<PersistentVolume>::all(client.clone()).delete(&class, &gone)).await;
+        let _ = fs::remove_dir_all(&folder);
+        righted
+    })
+}
+
+/// Creates the class and one volume of it.
+async fn provide(space: &Space, class: &str, folder: &PathBuf) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o777))?;
+    let node = json!({ "key": "kubernetes.io/hostname", "operator": "In", "values": ["n0"] });
+    let volume = json!({
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": class },
+        "spec": {
+            "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteOnce"], "storageClassName": class,
+            "persistentVolumeReclaimPolicy": "Retain", "local": { "path": folder },
+            "nodeAffinity": { "required": { "nodeSelectorTerms": [{ "matchExpressions": [node] }] } },
+        },
+    });
+    let class = json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": class },
+        "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer",
+    });
+    let client = &space.cluster.client;
+    let post = PostParams::default();
+    call(Api::<PersistentVolume>::all(client.clone()).create(&post, &serde_json::from_value(volume)?)).await?;
+    call(Api::<StorageClass>::all(client.clone()).create(&post, &serde_json::from_value(class)?)).await?;
+    Ok(())
+}
+
+#[test]
+fn b06_one_name_in_two_namespaces() -> Result<()> {
+    run("b06", Needs::Nodes, async |space| {
+        let twin = Space::create(&space.cluster, &format!("{}-twin", space.name)).await?;
+        let both = async {
+            let (one, other) = (space.apply("a", spec(2)).await?, twin.apply("a", spec(2)).await?);
+            let (first, second) = (one.settled(START).await?, other.settled(START).await?);
+            one.ask(&first.master, &["SET", "whose", "one"])?;
+            other.ask(&second.master, &["SET", "whose", "other"])?;
+            let verdict = trial::run(&one, Expect::Failover, async |before| kill_master(&one, before)).await?;
+            verdict.ensure_safe()?;
+            let untouched = other.settled(SETTLE).await?;
+            ensure!(
+                untouched.record == second.record,
+                "the other one noticed: {:?}",
+                untouched.record
+            );
+            let answer = other.ask(&untouched.master, &["GET", "whose"])?;
+            ensure!(answer == e2e::resp::Reply::Text("other".to_owned()), "{answer:?}");
+            Ok(())
+        }
+        .await;
+        both.and(twin.delete(SETTLE).await)
+    })
+}
+
+#[test]
+fn b06_an_object_of_that_name_is_somebody_elses() -> Result<()> {
+    run("b06o", Needs::Nodes, async |space| {
+        let theirs: ConfigMap = serde_json::from_value(json!({
+            "metadata": { "name": names::object("a") }, "data": { "mine": "keep" },
+        }))?;
+        let maps = space.api::<ConfigMap>();
+        call(maps.create(&PostParams::default(), &theirs)).await?;
+        let redis = space.apply("a", spec(2)).await?;
+        put_right(space, &redis, &["ConfigMap", &names::object("a")], async || {
+            let kept = call(maps.get(&names::object("a"))).await?;
+            ensure!(
+                kept.data == theirs.data && kept.metadata.owner_references.is_none(),
+                "taken over: {kept:?}"
+            );
+            call(maps.delete(&names::object("a"), &DeleteParams::default())).await?;
+            Ok(())
+        })
+        .await
+    })
+}
+
+/// A resource that the schema would not let through, from a time when the schema was another: its neighbour fails over.
+#[test]
+fn o05_a_resource_written_past_the_schema() -> Result<()> {
+    run("o05", Needs::Nodes, async |space| {
+        let neighbour = space.apply("neighbour", spec(3)).await?;
+        neighbour.settled(START).await?;
+        past_the_schema(space, json!({ "replicas": "three", "image": image() })).await?;
+        let verdict = trial::run(&neighbour, Expect::Failover, async |before| {
+            kill_master(&neighbour, before)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        verdict.ensure_safe()?;
+        let fixed = space.apply("malformed", spec(1)).await?;
+        fixed.settled(START).await?;
+        Ok(())
+    })
+}
+
+/// Creates `malformed` while the schema of `spec.replicas` lets everything through.
+async fn past_the_schema(space: &Space, spec: Value) -> Result<()> {
+    let crds = Api::<CustomResourceDefinition>::all(space.cluster.client.clone());
+    let name = format!("{}.{}", Redis::plural(&()), Redis::group(&()));
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/replicas";
+    let schema = serde_json::to_value(call(crds.get(&name)).await?)?;
+    let strict = schema.pointer(path).context("the schema of spec.replicas")?;
+    let set = async |value: &Value| -> Result<()> {
+        let patch = json!([{ "op": "replace", "path": path, "value": value }]);
+        let patch = Patch::<()>::Json(serde_json::from_value(patch)?);
+        call(crds.patch(&name, &PatchParams::default(), &patch)).await?;
+        Ok(())
+    };
+    set(&json!({ "x-kubernetes-preserve-unknown-fields": true })).await?;
+    let kind = ApiResource::erase::<Redis>(&());
+    let api = Api::<DynamicObject>::namespaced_with(space.cluster.client.clone(), &space.name, &kind);
+    let object = DynamicObject::new("malformed", &kind).data(json!({ "spec": spec }));
+    // the API server takes a moment to serve by the changed schema
+    let created = until("the schema to let it through", START, async || {
+        call(api.create(&PostParams::default(), &object)).await?;
+        Ok(true)
+    })
+    .await;
+    created.and(set(strict).await)
+}

@@ -1,0 +1,229 @@
+//! The master's process ends, under writes.
+
+use crate::{GAP, SETTLE, START, kill_master};
+use anyhow::{Context, Result, ensure};
+use e2e::fault::{Process, Signal};
+use e2e::harness::{Needs, run, spec, spec_with};
+use e2e::operator;
+use e2e::pod::restarts;
+use e2e::space::until;
+use e2e::subject::Subject;
+use e2e::trial::{self, Expect};
+use kube::ResourceExt;
+use redis_operator_core::names;
+use serde_json::json;
+use std::time::Duration;
+
+/// Time after which a standby takes over: the lease's three seconds, and one look at it.
+const TAKE_OVER: Duration = Duration::from_millis(3_500);
+
+#[test]
+fn d01_a_killed_master_is_replaced() -> Result<()> {
+    run("d01", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        for _ in 0..2 {
+            let verdict = trial::run(&redis, Expect::Failover, async |before| kill_master(&redis, before)).await?;
+            println!("{}", verdict.line());
+            verdict.ensure_smooth(GAP)?;
+            let said = verdict.last_failover().context("status.lastFailover is empty")?;
+            let replaced = verdict.before.master.name_any();
+            ensure!(
+                said.from.as_ref() == Some(&replaced),
+                "said to replace {:?}, not {replaced}",
+                said.from
+            );
+            ensure!(said.published_ms.is_some(), "no timeline: {said:?}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn d01_a_killed_replica_changes_nothing_for_clients() -> Result<()> {
+    run("d01r", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let verdict = trial::run(&redis, Expect::SameMaster, async |before| {
+            redis
+                .process(before.replicas.first().context("no replica")?)?
+                .send(Signal::Kill)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        verdict.ensure_smooth(GAP)
+    })
+}
+
+/// The container is back, empty, before the operator can look. It must not take a write, answer a read or feed anybody.
+#[test]
+fn d09_f01_f17_a_master_that_restarts_empty_is_fenced() -> Result<()> {
+    run("d09", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+            let operators = operators(&redis).await?;
+            for operator in &operators {
+                operator.send(Signal::Stop)?;
+            }
+            let at = kill_master(&redis, before)?;
+            let fenced = fenced(&redis, &before.master.name_any()).await;
+            for operator in &operators {
+                operator.send(Signal::Continue)?;
+            }
+            fenced.map(|()| at)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        verdict.ensure_safe()?;
+        operator::ready(&space.cluster, SETTLE).await
+    })
+}
+
+async fn operators(redis: &Subject) -> Result<Vec<Process>> {
+    let cluster = &redis.space.cluster;
+    let pods = operator::pods(cluster).await?;
+    let local = cluster.local()?;
+    pods.iter().map(|pod| Process::of(local, pod, operator::NAME)).collect()
+}
+
+async fn fenced(redis: &Subject, pod: &str) -> Result<()> {
+    let ordinal = names::ordinal(pod, &redis.name).context("an ordinal")?;
+    let begun = restarts(&redis.pod(ordinal).await?, names::CONTAINER_REDIS);
+    until("the master's container to be back", SETTLE, async || {
+        let pod = redis.pod(ordinal).await?;
+        ensure!(restarts(&pod, names::CONTAINER_REDIS) > begun, "no restart yet");
+        redis.ask(&pod, &["PING"]).or_else(|error| {
+            // a fenced server refuses even PING to most users; that it answers is what counts
+            if format!("{error:#}").contains("MASTERDOWN") {
+                Ok(e2e::resp::Reply::Nil)
+            } else {
+                Err(error)
+            }
+        })?;
+        Ok(true)
+    })
+    .await?;
+    let pod = redis.pod(ordinal).await?;
+    for command in [vec!["SET", "x", "1"], vec!["GET", "x"], vec!["LRANGE", "x", "0", "-1"]] {
+        let answer = redis.ask(&pod, &command);
+        ensure!(answer.is_err(), "a fenced server answered {command:?} with {answer:?}");
+    }
+    Ok(())
+}
+
+/// Container, pod object and data are gone at once; a new pod gets the name.
+#[test]
+fn f01_a_master_is_lost_together_with_its_data() -> Result<()> {
+    run("f01", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+            let at = kill_master(&redis, before)?;
+            space.remove(&before.master, Some(0)).await?;
+            Ok(at)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        let name = verdict.before.master.name_any();
+        let again = verdict.after.pods().find(|pod| pod.name_any() == name);
+        ensure!(
+            again.and_then(ResourceExt::uid) != verdict.before.master.uid(),
+            "the pod is the same"
+        );
+        verdict.ensure_smooth(GAP)
+    })
+}
+
+#[test]
+fn d16_the_leader_and_the_master_die_together() -> Result<()> {
+    run("d16", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+            let leader = operator::leading_process(&space.cluster).await?;
+            let master = redis.process(&before.master)?;
+            leader.send(Signal::Kill)?;
+            master.send(Signal::Kill)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        verdict.ensure_smooth(TAKE_OVER + GAP)?;
+        operator::ready(&space.cluster, SETTLE).await
+    })
+}
+
+/// The sidecar is the server's image: it cannot bind the port that the server has, and crashes again and again.
+#[test]
+fn d15_a_sidecar_that_crash_loops_does_not_count() -> Result<()> {
+    run("d15", Needs::Nodes, async |space| {
+        let exporter = json!({ "exporter": { "image": e2e::harness::image() } });
+        let redis = space.apply("a", spec_with(3, exporter)).await?;
+        redis.settled(START).await?;
+        until("the sidecars to crash", SETTLE, async || {
+            let pods = redis.pods().await?;
+            Ok(pods.iter().all(|pod| restarts(pod, names::CONTAINER_EXPORTER) > 0))
+        })
+        .await?;
+        let verdict = trial::run(&redis, Expect::Failover, async |before| kill_master(&redis, before)).await?;
+        println!("{}", verdict.line());
+        verdict.ensure_smooth(GAP)
+    })
+}
+
+#[test]
+fn d14_two_masters_of_different_resources_die_together() -> Result<()> {
+    run("d14", Needs::Nodes, async |space| {
+        let (one, other) = (space.apply("a", spec(3)).await?, space.apply("b", spec(3)).await?);
+        let also = other.settled(START).await?;
+        let verdict = trial::run(&one, Expect::Failover, async |before| {
+            kill_master(&other, &also)?;
+            kill_master(&one, before)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        verdict.ensure_smooth(GAP)?;
+        other.settled_after(also.record.term, SETTLE).await?;
+        Ok(())
+    })
+}
+
+/// A client that speaks the replication protocol could satisfy guard and WAIT without keeping anything.
+#[test]
+fn f13_the_applications_user_cannot_pass_for_a_replica() -> Result<()> {
+    run("f13", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(2)).await?;
+        let settled = redis.settled(START).await?;
+        let refused: [&[&str]; 11] = [
+            &["PSYNC", "?", "-1"],
+            &["SYNC"],
+            &["REPLCONF", "ack", "0"],
+            &["REPLICAOF", "NO", "ONE"],
+            &["SLAVEOF", "127.0.0.1", "1"],
+            &["FAILOVER"],
+            &["SHUTDOWN", "NOSAVE"],
+            &["DEBUG", "SLEEP", "0"],
+            &["CONFIG", "SET", "min-replicas-to-write", "0"],
+            &["ACL", "SETUSER", "x", "on", "+@all"],
+            &["CLUSTER", "INFO"],
+        ];
+        for command in refused {
+            let answer = redis.ask(&settled.master, command);
+            let error = answer.err().with_context(|| format!("{command:?} was answered"))?;
+            ensure!(format!("{error:#}").contains("NOPERM"), "{command:?}: {error:#}");
+        }
+        let allowed: [&[&str]; 8] = [
+            &["SET", "x", "1"],
+            &["GET", "x"],
+            &["INFO"],
+            &["ROLE"],
+            &["CLIENT", "LIST"],
+            &["CONFIG", "GET", "maxmemory"],
+            &["HELLO", "2"],
+            &["COMMAND", "COUNT"],
+        ];
+        for command in allowed {
+            redis.ask(&settled.master, command)?;
+        }
+        ensure!(
+            redis.settled(SETTLE).await?.record.term == settled.record.term,
+            "a failover"
+        );
+        Ok(())
+    })
+}

@@ -1,0 +1,31 @@
+//! Tests on a real cluster with the operator in it, named after the scenarios that they show.
+//!
+//! They need `make cluster deploy` and run one at a time, inside the cluster's network:
+//! `e2e/cluster/in-node cp cargo test --offline -p e2e --test cluster -- --test-threads=1 --nocapture d01`.
+
+mod bad_input;
+mod failover;
+mod lifecycle;
+mod operator;
+mod restart;
+mod scaling;
+
+use anyhow::Result;
+use e2e::fault::Signal;
+use e2e::log::Micros;
+use e2e::subject::{Settled, Subject};
+use std::time::Duration;
+
+/// First start of a resource, images present.
+const START: Duration = Duration::from_secs(60);
+/// Restart of containers, kubelet's back-off included, and joining.
+const SETTLE: Duration = Duration::from_secs(90);
+/// A condition shows what is wrong within this: kubelet may have to try something first.
+const SAY: Duration = Duration::from_secs(30);
+/// The longest time in which nobody can write while a killed master is replaced.
+const GAP: Duration = Duration::from_millis(1200);
+
+/// Ends the master's process without asking.
+fn kill_master(subject: &Subject, settled: &Settled) -> Result<Micros> {
+    subject.process(&settled.master)?.send(Signal::Kill)
+}

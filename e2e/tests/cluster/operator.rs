@@ -1,0 +1,114 @@
+//! The operator itself ends, is replaced, is misled.
+
+use crate::{GAP, SETTLE, START, kill_master};
+use anyhow::{Context, Result, ensure};
+use e2e::fault::Signal;
+use e2e::harness::{Needs, run, spec};
+use e2e::log;
+use e2e::operator;
+use e2e::pod::restarts;
+use e2e::space::{call, until};
+use e2e::trial::{self, Expect};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
+use redis_operator_core::names;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// A leader that is asked to stop gives the lease up; a standby looks at it twice a second.
+const HAND_OVER: Duration = Duration::from_secs(2);
+
+#[test]
+fn o06_a_stopped_leader_hands_over_at_once() -> Result<()> {
+    run("o06", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        redis.settled(START).await?;
+        let cluster = &space.cluster;
+        let before = operator::holder(cluster).await?;
+        let leader = operator::leading_process(cluster).await?;
+        let begun = Instant::now();
+        leader.send(Signal::Term)?;
+        until("another leader", HAND_OVER, async || {
+            Ok(operator::holder(cluster).await? != before)
+        })
+        .await?;
+        println!("o06: handed over after {} ms", begun.elapsed().as_millis());
+        let verdict = trial::run(&redis, Expect::Failover, async |before| kill_master(&redis, before)).await?;
+        println!("{}", verdict.line());
+        verdict.ensure_smooth(GAP)?;
+        operator::ready(cluster, SETTLE).await
+    })
+}
+
+/// A new template for the operator's pods is what a new image is to Kubernetes.
+#[test]
+fn r13_a_new_operator_restarts_no_instance() -> Result<()> {
+    run("r13", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let verdict = trial::run(&redis, Expect::SameMaster, async |_| {
+            let at = log::now();
+            let annotations = json!({ "e2e/rolled-at": at.to_string() });
+            let template = json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } });
+            operator::space(&space.cluster)
+                .merge::<Deployment>(operator::NAME, template)
+                .await?;
+            operator::ready(&space.cluster, SETTLE).await?;
+            Ok(at)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        for (before, after) in verdict.before.pods().zip(verdict.after.pods()) {
+            ensure!(before.uid() == after.uid(), "{} was replaced", before.name_any());
+            ensure!(
+                restarts(after, names::CONTAINER_REDIS) == 0,
+                "{} was restarted",
+                after.name_any()
+            );
+        }
+        verdict.ensure_smooth(GAP)
+    })
+}
+
+/// Nothing is promoted on the word of a record that cannot be right; a newer operator's is left alone.
+#[test]
+fn b07_a_record_edited_into_nonsense() -> Result<()> {
+    run("b07", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let before = redis.settled(START).await?;
+        let own = serde_json::to_value(&before.record)?;
+        let mut newer = own.clone();
+        *newer.get_mut("version").context("a version")? = json!(99);
+        let edits = [
+            (json!({ "version": 1, "seq": "many" }), ["status.record", "Remove it"]),
+            (newer.clone(), ["status.record", "99"]),
+        ];
+        for (record, words) in edits {
+            write_record(&redis, Some(&record)).await?;
+            println!("b07: {}", redis.says(&words, SETTLE).await?);
+            let kept = redis.get().await?.status.and_then(|status| status.record);
+            ensure!(kept.as_ref() == Some(&record), "it was touched: {kept:?}");
+            redis.ask(&before.master, &["SET", "x", "1"])?;
+            write_record(&redis, None).await?;
+            let after = redis.settled(SETTLE).await?;
+            let process = |it: &e2e::subject::Settled| it.record.master.as_ref().map(|master| master.run_id.clone());
+            ensure!(
+                process(&after) == process(&before),
+                "{:?} in place of {:?}",
+                after.record,
+                before.record
+            );
+        }
+        Ok(())
+    })
+}
+
+async fn write_record(redis: &e2e::subject::Subject, record: Option<&serde_json::Value>) -> Result<()> {
+    let operation = match record {
+        Some(record) => json!([{ "op": "replace", "path": "/status/record", "value": record }]),
+        None => json!([{ "op": "remove", "path": "/status/record" }]),
+    };
+    let patch = kube::api::Patch::<()>::Json(serde_json::from_value(operation)?);
+    let api = redis.space.api::<redis_operator_core::api::Redis>();
+    call(api.patch_status(&redis.name, &Default::default(), &patch)).await?;
+    Ok(())
+}

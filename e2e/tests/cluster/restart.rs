@@ -1,0 +1,160 @@
+//! Every process ends at once.
+
+use crate::{SETTLE, START};
+use anyhow::{Context, Result, ensure};
+use e2e::fault::{Process, Signal};
+use e2e::harness::{Needs, run, spec, spec_with};
+use e2e::pod::{address, role};
+use e2e::resp::{Connection, Reply};
+use e2e::space::call;
+use e2e::subject::{Settled, Subject};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::{Api, ResourceExt};
+use redis_operator_core::names;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+const KEYS: i64 = 100;
+
+fn stored(config: Value) -> Value {
+    spec_with(
+        3,
+        json!({ "config": config, "storage": { "size": "1Gi", "storageClassName": "local", "whenDeleted": "Delete" } }),
+    )
+}
+
+/// Fills the master, with every replica's confirmation.
+fn fill(settled: &Settled) -> Result<()> {
+    let mut master = Connection::open(address(&settled.master)?, None)?;
+    for n in 0..KEYS {
+        master.call(&["SET", &format!("key-{n}"), "value"])?;
+    }
+    let confirmed = master.call(&["WAIT", "2", "400"])?;
+    ensure!(
+        confirmed == Reply::Integer(2),
+        "confirmed by {confirmed:?} of 2 replicas"
+    );
+    Ok(())
+}
+
+fn processes(redis: &Subject, settled: &Settled) -> Result<Vec<Process>> {
+    settled.pods().map(|pod| redis.process(pod)).collect()
+}
+
+fn ensure_filled(redis: &Subject, settled: &Settled) -> Result<()> {
+    for pod in settled.pods() {
+        let keys = redis.ask(pod, &["DBSIZE"])?;
+        ensure!(
+            keys == Reply::Integer(KEYS),
+            "{} has {keys:?} keys of {KEYS}",
+            pod.name_any()
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn e22_all_restart_in_memory() -> Result<()> {
+    run("e22m", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let before = redis.settled(START).await?;
+        fill(&before)?;
+        for process in processes(&redis, &before)? {
+            process.send(Signal::Kill)?;
+        }
+        let after = redis.settled_after(before.record.term, SETTLE).await?;
+        ensure!(
+            after.master.name_any() == names::pod("a", 0),
+            "nobody has data: the lowest ordinal"
+        );
+        redis.ask(&after.master, &["SET", "x", "1"])?;
+        Ok(())
+    })
+}
+
+#[test]
+fn e22_all_restart_with_a_snapshot() -> Result<()> {
+    run("e22r", Needs::Nodes, async |space| {
+        let redis = space.apply("a", stored(json!({}))).await?;
+        let before = redis.settled(START).await?;
+        fill(&before)?;
+        save(&redis, &before)?;
+        for process in processes(&redis, &before)? {
+            process.send(Signal::Kill)?;
+        }
+        let after = redis.settled_after(before.record.term, SETTLE).await?;
+        ensure_filled(&redis, &after)
+    })
+}
+
+#[test]
+fn e11_e22_all_restart_with_a_log() -> Result<()> {
+    run("e22a", Needs::Nodes, async |space| {
+        let redis = space
+            .apply("a", stored(json!({ "appendonly": "yes", "appendfsync": "always" })))
+            .await?;
+        let before = redis.settled(START).await?;
+        fill(&before)?;
+        for process in processes(&redis, &before)? {
+            process.send(Signal::Kill)?;
+        }
+        let after = redis.settled_after(before.record.term, SETTLE).await?;
+        ensure!(
+            after.master.name_any() == before.master.name_any(),
+            "ids are random now: the recorded master"
+        );
+        ensure_filled(&redis, &after)
+    })
+}
+
+#[test]
+fn e13_pod_0_has_lost_its_volume() -> Result<()> {
+    run("e13", Needs::Nodes, async |space| {
+        let redis = space.apply("a", stored(json!({}))).await?;
+        let before = redis.settled(START).await?;
+        fill(&before)?;
+        save(&redis, &before)?;
+        let first = redis.pod(0).await?;
+        let killed = processes(&redis, &before)?;
+        redis.process(&first)?.send(Signal::Stop)?;
+        wipe(&redis, &first).await?;
+        for process in killed {
+            process.send(Signal::Kill)?;
+        }
+        let after = redis.settled_after(before.record.term, SETTLE).await?;
+        ensure!(
+            role(&redis.pod(0).await?) == Some(names::ROLE_REPLICA),
+            "the empty one leads"
+        );
+        ensure_filled(&redis, &after)
+    })
+}
+
+fn save(redis: &Subject, settled: &Settled) -> Result<()> {
+    settled.pods().try_for_each(|pod| redis.ask(pod, &["SAVE"]).map(|_| ()))
+}
+
+/// Empties the volume of a pod.
+async fn wipe(redis: &Subject, pod: &Pod) -> Result<()> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let mut claims = volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref());
+    let claim = &claims.next().context("no claim")?.claim_name;
+    let claim = call(redis.space.api::<PersistentVolumeClaim>().get(claim)).await?;
+    let volume = claim.spec.and_then(|spec| spec.volume_name).context("not bound")?;
+    let volumes = Api::<PersistentVolume>::all(redis.space.cluster.client.clone());
+    let local = call(volumes.get(&volume)).await?.spec.and_then(|spec| spec.local);
+    empty(Path::new(&local.context("no local volume")?.path))
+}
+
+fn empty(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            fs::remove_dir_all(path)?
+        } else {
+            fs::remove_file(path)?
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! `kubectl scale`, under writes.
+
+use crate::{GAP, SETTLE, START};
+use anyhow::{Result, ensure};
+use e2e::harness::{Needs, run, spec};
+use e2e::log;
+use e2e::trial::{self, Expect};
+use kube::ResourceExt;
+
+#[test]
+fn r03_three_five_three() -> Result<()> {
+    run("r03", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let verdict = trial::run(&redis, Expect::SameMaster, async |_| {
+            let at = log::now();
+            redis.scale(5).await?;
+            let five = redis.settled(SETTLE).await?;
+            ensure!(five.replicas.len() == 4, "{} replicas", five.replicas.len());
+            ensure!(
+                five.record.quorum == 2,
+                "a quorum of {} with four replicas",
+                five.record.quorum
+            );
+            redis.scale(3).await?;
+            Ok(at)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        ensure!(
+            verdict.after.replicas.len() == 2 && verdict.after.record.quorum == 1,
+            "{:?}",
+            verdict.after.record
+        );
+        verdict.ensure_smooth(GAP)
+    })
+}
+
+/// Each leave is finished before the next one begins, and writes go on.
+#[test]
+fn r18_five_to_two() -> Result<()> {
+    run("r18", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(5)).await?;
+        let verdict = trial::run(&redis, Expect::SameMaster, async |_| {
+            let at = log::now();
+            redis.scale(2).await?;
+            Ok(at)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        let left: Vec<String> = verdict.after.pods().map(ResourceExt::name_any).collect();
+        ensure!(left.len() == 2, "{left:?}");
+        verdict.ensure_smooth(GAP)
+    })
+}
+
+/// One instance has no failover, and takes writes at once, alone; it gets replicas later.
+#[test]
+fn r17_one_instance_and_back() -> Result<()> {
+    run("r17", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(1)).await?;
+        let alone = redis.settled(START).await?;
+        redis.ask(&alone.master, &["SET", "x", "1"])?;
+        redis.scale(2).await?;
+        let two = redis.settled(SETTLE).await?;
+        ensure!(two.record.master == alone.record.master, "the master changed");
+        redis.scale(1).await?;
+        let again = redis.settled(SETTLE).await?;
+        redis.ask(&again.master, &["SET", "x", "2"])?;
+        ensure!(again.record.quorum == 0, "quorum {} alone", again.record.quorum);
+        Ok(())
+    })
+}
