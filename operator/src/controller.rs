@@ -2,20 +2,33 @@
 
 use crate::args::Args;
 use crate::client::Clients;
+use crate::converge::converge;
 use crate::error::Error;
-use crate::events::Events;
+use crate::events::{Events, Kind};
+use crate::execute::{Failure, execute};
+use crate::gather::observe;
+use crate::invalid;
 use crate::key::Key;
 use crate::lease::Session;
 use crate::metrics::Metrics;
 use crate::mirror::{Guarded, Mirrors, Pause};
+use crate::report::report;
+use crate::resource::{Held, Resource};
+use crate::servers::Instances;
 use crate::trigger::Triggers;
+use crate::watch::Clock;
 use futures::{StreamExt, stream};
-use kube::Resource;
 use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt};
 use redis_operator_core::api::Redis;
-use std::sync::Arc;
-use std::time::Duration;
+use redis_operator_core::decide::decide;
+use redis_operator_core::observed::Observed;
+use redis_operator_core::plan::{Plan, Step};
+use redis_operator_core::record::Phase;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Everything that a pass may use. One for each stretch of leadership.
 pub struct Context {
@@ -35,7 +48,22 @@ pub struct Context {
     pub key: Key,
     /// What was configured.
     pub args: Arc<Args>,
+    /// The operator's monotonic clock.
+    pub clock: Clock,
+    /// What is held of each resource.
+    pub resources: Resources,
 }
+
+/// Resources by namespace and name.
+#[derive(Default)]
+pub struct Resources(Mutex<HashMap<(String, String), Arc<Resource>>>);
+
+/// A pass that plans something is followed by another at once, but not for ever: others want their turn.
+const PASSES: usize = 40;
+/// After a failure: soon, and not in a busy loop.
+const AFTER_FAILURE: Duration = Duration::from_millis(200);
+/// A pass without a cause, from caches and held connections alone: insurance against a lost wake-up.
+const AT_LEAST: Duration = Duration::from_secs(10);
 
 /// Runs passes until dropped.
 pub async fn run(context: Arc<Context>) {
@@ -49,29 +77,182 @@ pub async fn run(context: Arc<Context>) {
         .map(|it| ObjectRef::from_obj(&**it))
         .collect();
     let config = controller::Config::default().concurrency(context.args.concurrency);
+    let resources = Arc::clone(&context);
     // the mirror watches; a watch of the controller's own would stop all wakes for a while whenever it fails
     kube_runtime::Controller::for_stream(stream::pending(), context.mirrors.redis.clone())
         .with_config(config)
         .trigger_backoff(Pause::default())
         .reconcile_on(stream::iter(everything).chain(wakes))
         .run(reconcile, retry, context)
-        .for_each(|passed| async move {
+        .for_each(|passed| {
             match passed {
                 Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
+                Err(controller::Error::ObjectNotFound(gone)) => {
+                    resources
+                        .resources
+                        .forget(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
+                    resources
+                        .metrics
+                        .forget(&format!("{}/{}", gone.namespace.unwrap_or_default(), gone.name));
+                }
                 Err(error) => tracing::debug!(%error, "no pass"),
             }
+            std::future::ready(())
         })
         .await;
 }
 
-async fn reconcile(redis: Arc<Guarded>, _context: Arc<Context>) -> Result<Action, Error> {
-    tracing::debug!(name = redis.meta().name, "pass");
-    Ok(Action::await_change())
+async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+    let began = Instant::now();
+    let redis = match &guarded.0 {
+        Ok(redis) => redis,
+        Err(invalid) => return Ok(invalid::report(&context, invalid).await),
+    };
+    let resource = context.resources.of(&context, redis);
+    let outcome = pass(&context, &resource).await;
+    context
+        .metrics
+        .reconciled(outcome.as_ref().map_or_else(Error::label, |_| "ok"), began.elapsed());
+    outcome
 }
 
-fn retry(_redis: Arc<Guarded>, error: &Error, _context: Arc<Context>) -> Action {
+/// Observes, decides and executes until nothing is left to do; then puts objects right and reports. Only those last two
+/// are dropped halfway when the watcher calls: never a record, a command or a publication.
+async fn pass(context: &Context, resource: &Resource) -> Result<Action, Error> {
+    let mut held = resource.held.lock().await;
+    let mut urgent = resource.urgent.clone();
+    for _ in 0..PASSES {
+        urgent.mark_unchanged();
+        let Some(redis) = latest(context, resource) else {
+            return Ok(Action::await_change());
+        };
+        let seen = observe(context, resource, &mut held, &redis).await?;
+        held.trace.observe(&seen);
+        let plan = decide(&seen);
+        held.memory.settle(&seen);
+        let failed = act(context, resource, &mut held, &redis, &seen, &plan).await;
+        match failed {
+            Some(Failure::Conflict(_)) => continue,
+            None if !plan.steps.is_empty() => continue,
+            None | Some(Failure::NotConnected(_) | Failure::Server { .. } | Failure::Api(_)) => {}
+        }
+        let again = if failed.is_some() {
+            AFTER_FAILURE
+        } else {
+            plan.wake.unwrap_or(AT_LEAST).min(AT_LEAST)
+        };
+        let again = if held.pods.waits() {
+            again.min(Duration::from_secs(1))
+        } else {
+            again
+        };
+        let rest = settle(context, resource, &mut held, &redis, &seen, &plan);
+        return tokio::select! {
+            biased;
+            _ = urgent.changed() => Ok(Action::requeue(Duration::ZERO)),
+            rest = rest => rest.map(|stalled| Action::requeue(if stalled { again.min(Duration::from_secs(2)) } else { again })),
+        };
+    }
+    tracing::debug!(redis = resource.name, "passes go on");
+    Ok(Action::requeue(Duration::from_millis(5)))
+}
+
+/// Runs a plan. Returns how it failed, if it did.
+async fn act(
+    context: &Context,
+    resource: &Resource,
+    held: &mut Held,
+    redis: &Redis,
+    seen: &Observed,
+    plan: &Plan,
+) -> Option<Failure> {
+    if plan.steps.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = plan.steps.iter().map(Step::name).collect();
+    tracing::info!(
+        redis = format!("{}/{}", resource.namespace, resource.name),
+        why = plan.why,
+        steps = names.join(" "),
+        "plan"
+    );
+    let servers = Instances {
+        watch: &resource.watch,
+        key: &context.key,
+        redis_uid: &resource.uid,
+    };
+    let told = |step: &Step, done: &Result<(), Failure>| {
+        context
+            .metrics
+            .called(step.name(), done.as_ref().map_or_else(Failure::label, |()| "ok"));
+        if done.is_err() {
+            return;
+        }
+        if let Some((last, took)) = held.trace.done(seen, step, context.clock.now()) {
+            context.metrics.failed_over(took);
+            let (from, to) = (
+                last.from.clone().unwrap_or_default(),
+                last.to.clone().unwrap_or_default(),
+            );
+            let note = format!(
+                "{to} replaced {from} {} ms after the fault was noticed; at most {} bytes of its stream are missing",
+                took.as_millis(),
+                last.bytes_possibly_lost.unwrap_or_default()
+            );
+            context
+                .events
+                .tell(redis, Kind::Warning, "FailedOver", "Failover", note);
+            held.last_failover = Some(last);
+        }
+        announce(context, redis, step);
+    };
+    let failure = execute(plan, &servers, &resource.cluster, told).await.err()?;
+    tracing::info!(redis = resource.name, why = plan.why, %failure, "the pass ends");
+    Some(failure)
+}
+
+/// A term that begins in another way than by a failover is told with its reason.
+fn announce(context: &Context, redis: &Redis, step: &Step) {
+    if let Step::Record(record) = step
+        && record.phase != Phase::Electing
+        && (record.reason.starts_with("Restarted") || record.reason.starts_with("Adopted"))
+        && record
+            .master
+            .as_ref()
+            .is_none_or(|master| master.ended || record.members.is_empty())
+        && record.claim.is_some() | (record.phase == Phase::Steady && record.quorum == 0)
+    {
+        context
+            .events
+            .tell(redis, Kind::Warning, "TermBegan", "Elect", record.reason.clone());
+    }
+}
+
+/// Objects that drifted, then the status. True: something stalls and deserves a look soon.
+async fn settle(
+    context: &Context,
+    resource: &Resource,
+    held: &mut Held,
+    redis: &Redis,
+    seen: &Observed,
+    plan: &Plan,
+) -> Result<bool, Error> {
+    let troubles = converge(context, resource, held, redis, &seen.record).await;
+    report(context, resource, held, redis, seen, plan, &troubles).await?;
+    Ok(!troubles.is_empty())
+}
+
+/// The resource as the cache shows it now; none if it is gone, being another one, or unreadable.
+fn latest(context: &Context, resource: &Resource) -> Option<Arc<Redis>> {
+    let reference = ObjectRef::<Guarded>::new(&resource.name).within(&resource.namespace);
+    let guarded = context.mirrors.redis.get(&reference)?;
+    let redis = guarded.0.as_ref().ok()?;
+    (redis.uid().as_ref() == Some(&resource.uid)).then(|| Arc::new(redis.clone()))
+}
+
+fn retry(_: Arc<Guarded>, error: &Error, _: Arc<Context>) -> Action {
     tracing::warn!(%error, "pass failed");
-    Action::requeue(Duration::from_secs(1))
+    Action::requeue(AFTER_FAILURE)
 }
 
 fn guarded(redis: ObjectRef<Redis>) -> ObjectRef<Guarded> {
@@ -79,5 +260,27 @@ fn guarded(redis: ObjectRef<Redis>) -> ObjectRef<Guarded> {
     match &redis.namespace {
         Some(namespace) => guarded.within(namespace),
         None => guarded,
+    }
+}
+
+impl Resources {
+    /// What is held of a resource; begun if there is nothing, or if it was of another resource of that name.
+    fn of(&self, context: &Context, redis: &Redis) -> Arc<Resource> {
+        let key = (redis.namespace().unwrap_or_default(), redis.name_any());
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all
+            .get(&key)
+            .filter(|resource| redis.meta().uid.as_ref() == Some(&resource.uid));
+        if let Some(known) = known {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(Resource::new(context, redis));
+        all.insert(key, Arc::clone(&new));
+        new
+    }
+
+    fn forget(&self, namespace: &str, name: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&(namespace.to_owned(), name.to_owned()));
     }
 }

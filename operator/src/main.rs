@@ -6,11 +6,12 @@ use clap::{CommandFactory, Parser};
 use redis_operator::admin::{self, Health};
 use redis_operator::args::Args;
 use redis_operator::client::Clients;
-use redis_operator::controller::{self, Context};
+use redis_operator::controller::{self, Context, Resources};
 use redis_operator::events::Events;
 use redis_operator::metrics::Metrics;
 use redis_operator::mirror::{Mirrors, Scope};
 use redis_operator::trigger::Triggers;
+use redis_operator::watch::Clock;
 use redis_operator::{fail_point, key, lease, log};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -83,6 +84,7 @@ async fn work(
     };
     health.set_ready();
     let events = Events::start(clients.calls.clone(), &args.identity.pod_name, args.api_limit);
+    let clock = Clock::new();
     let run = |session| {
         controller::run(Arc::new(Context {
             clients: clients.clone(),
@@ -93,6 +95,8 @@ async fn work(
             session,
             key: key.clone(),
             args: Arc::clone(&args),
+            clock: clock.clone(),
+            resources: Resources::default(),
         }))
     };
     let lease = clients.lease.clone();

@@ -37,6 +37,8 @@ pub const LABEL_SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by
 pub const ANNOTATION_APPLIED: &str = "redis-operator.dev/applied";
 /// Annotation on the StatefulSet and the EndpointSlice: the operator process that wrote last.
 pub const ANNOTATION_HOLDER: &str = "redis-operator.dev/holder";
+/// Annotation by which a person names the pod to promote where the evidence is ambiguous.
+pub const ANNOTATION_ELECT: &str = "redis-operator.dev/elect";
 /// Annotation on the EndpointSlice: the term that published it.
 pub const ANNOTATION_TERM: &str = "redis-operator.dev/term";
 /// Annotation on the pods: hash of the redis.conf that the process has read.

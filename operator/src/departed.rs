@@ -1,0 +1,147 @@
+//! Pods that are gone: what proves that their processes ended with them.
+
+use crate::error::within;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, ResourceExt};
+use redis_operator_core::observed::{Departed, Instance};
+use redis_operator_core::record::Record;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where the kubelets renew their Leases.
+const LEASES: &str = "kube-node-lease";
+/// How often a Lease is read while a proof is missing.
+const EVERY: i64 = 5;
+/// Nodes that a person or a cloud declared to be off.
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+
+/// What is remembered of each pod, for the time after it.
+#[derive(Default)]
+pub struct Memories(BTreeMap<String, Memory>);
+
+#[derive(Clone, Default)]
+struct Memory {
+    terminated: BTreeSet<String>,
+    node: String,
+    boot: Option<String>,
+    grace: i64,
+    vanished: Option<Timestamp>,
+    read: Option<Timestamp>,
+    renewed: Option<Timestamp>,
+}
+
+impl Memories {
+    /// Remembers the pods that exist, and forgets those that are neither there nor on record.
+    pub fn note(
+        &mut self,
+        pods: &[Arc<Pod>],
+        instances: &BTreeMap<String, Instance>,
+        record: Option<&Record>,
+        nodes: &Store<Node>,
+        now: Timestamp,
+    ) {
+        for instance in instances.values() {
+            let pod = pods.iter().find(|pod| pod.uid().as_deref() == Some(&instance.uid));
+            let grace = pod.and_then(|pod| {
+                pod.metadata
+                    .deletion_grace_period_seconds
+                    .or(pod.spec.as_ref()?.termination_grace_period_seconds)
+            });
+            let memory = self.0.entry(instance.uid.clone()).or_default();
+            memory.terminated.clone_from(&instance.container.terminated);
+            memory.node.clone_from(&instance.node);
+            memory.boot = boot(nodes, &instance.node).or(memory.boot.take());
+            memory.grace = grace.unwrap_or(30);
+            memory.vanished = None;
+        }
+        let named = |uid: &String| record.is_some_and(|record| record.processes().any(|process| process.uid == *uid));
+        for process in record.into_iter().flat_map(Record::processes) {
+            let memory = self.0.entry(process.uid.clone()).or_insert_with(|| Memory {
+                node: process.node.clone(),
+                grace: 30,
+                ..Memory::default()
+            });
+            if !instances.values().any(|instance| instance.uid == process.uid) {
+                memory.vanished.get_or_insert(now);
+            }
+        }
+        self.0.retain(|uid, memory| memory.vanished.is_none() || named(uid));
+    }
+
+    /// Nodes whose Leases have to be read, because a proof is missing.
+    pub fn questions(&mut self, now: Timestamp) -> BTreeSet<String> {
+        let due = |memory: &&mut Memory| {
+            let recent = memory
+                .read
+                .is_some_and(|read| now.as_second().saturating_sub(read.as_second()) < EVERY);
+            memory.vanished.is_some() && !recent && !memory.node.is_empty()
+        };
+        let asked = self.0.values_mut().filter(due).map(|memory| {
+            memory.read = Some(now);
+            memory.node.clone()
+        });
+        asked.collect()
+    }
+
+    /// A kubelet renewed its Lease.
+    pub fn answer(&mut self, node: &str, renewed: Timestamp) {
+        for memory in self.0.values_mut().filter(|memory| memory.node == node) {
+            memory.renewed = Some(renewed);
+        }
+    }
+
+    /// What is known of the pods that are gone.
+    pub fn departed(&self, nodes: &Store<Node>) -> BTreeMap<String, Departed> {
+        let gone = self
+            .0
+            .iter()
+            .filter_map(|(uid, memory)| Some((uid.clone(), memory, memory.vanished?)));
+        gone.map(|(uid, memory, vanished)| {
+            let outlived = memory.renewed.and_then(|renewed| {
+                let seconds = renewed
+                    .as_second()
+                    .saturating_sub(vanished.as_second())
+                    .saturating_sub(memory.grace);
+                u64::try_from(seconds).ok().map(Duration::from_secs)
+            });
+            let booted = memory.boot.is_some() && boot(nodes, &memory.node).is_some_and(|now| memory.boot != Some(now));
+            let node_lost = booted || out_of_service(nodes, &memory.node);
+            (
+                uid,
+                Departed {
+                    terminated: memory.terminated.clone(),
+                    outlived,
+                    node_lost,
+                },
+            )
+        })
+        .collect()
+    }
+
+    /// Something is missing that only time brings.
+    pub fn waits(&self) -> bool {
+        self.0.values().any(|memory| memory.vanished.is_some())
+    }
+}
+
+/// Reads the kubelet's Lease of a node.
+pub async fn renewed(client: &Client, node: &str, limit: Duration) -> Option<Timestamp> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), LEASES);
+    let lease = within(limit, format!("read the Lease of node {node}"), leases.get_opt(node)).await;
+    lease.ok()??.spec?.renew_time.map(|time| time.0)
+}
+
+fn boot(nodes: &Store<Node>, node: &str) -> Option<String> {
+    let node = nodes.get(&ObjectRef::new(node))?;
+    Some(node.status.as_ref()?.node_info.as_ref()?.boot_id.clone())
+}
+
+fn out_of_service(nodes: &Store<Node>, node: &str) -> bool {
+    let node = nodes.get(&ObjectRef::new(node));
+    let taints = node.as_ref().and_then(|node| node.spec.as_ref()?.taints.as_ref());
+    taints.is_some_and(|taints| taints.iter().any(|taint| taint.key == OUT_OF_SERVICE))
+}

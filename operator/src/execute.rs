@@ -1,0 +1,119 @@
+//! Runs a plan's steps in their order and stops at the first that fails. The next pass observes what came of it.
+//!
+//! Generic over two traits, the servers and the API, so that a simulation can run the real thing over its own world.
+
+use crate::error::Error;
+use crate::fail_point;
+use crate::redis::CallError;
+use redis_operator_core::plan::{Label, Plan, Step};
+use redis_operator_core::record::{Claim, Process, Record};
+use std::future::Future;
+use thiserror::Error as ThisError;
+
+/// Why a step did not succeed. It may have been done all the same: a command whose deadline passed can still run.
+#[derive(Debug, ThisError)]
+pub enum Failure {
+    /// Somebody else wrote first, or what was to be written is gone: look again at once.
+    #[error("{0} changed meanwhile")]
+    Conflict(&'static str),
+    /// This operator has no connection to that very process under its lease.
+    #[error("no connection to {0} that may be used")]
+    NotConnected(String),
+    /// A server refused, or did not answer in time.
+    #[error("{pod}: {source}")]
+    Server {
+        /// Which.
+        pod: String,
+        /// How.
+        source: CallError,
+    },
+    /// The API server refused, or did not answer in time.
+    #[error(transparent)]
+    Api(#[from] Error),
+}
+
+impl Failure {
+    /// For metrics: one of a handful of words.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Conflict(_) => "conflict",
+            Self::NotConnected(_) => "not-connected",
+            Self::Server { source, .. } => source.label(),
+            Self::Api(error) => error.label(),
+        }
+    }
+}
+
+/// What a step came to.
+pub type Done = Result<(), Failure>;
+
+/// The servers, by process: a command never reaches another process than the one that was observed.
+pub trait Servers: Sync {
+    /// Creates the replication user of a pod on a master.
+    fn add_user(&self, on: &Process, uid: &str) -> impl Future<Output = Done> + Send;
+    /// Deletes a replication user and closes its connections.
+    fn drop_user(&self, on: &Process, user: &str) -> impl Future<Output = Done> + Send;
+    /// Follows a master as the replication user of its own pod.
+    fn follow(&self, who: &Process, master: &str) -> impl Future<Output = Done> + Send;
+    /// Follows nobody.
+    fn freeze(&self, who: &Process) -> impl Future<Output = Done> + Send;
+    /// Becomes master with replication users for these pods, and verifies the claim.
+    fn promote(&self, claim: &Claim, users: &[String]) -> impl Future<Output = Done> + Send;
+    /// Sets the write guard.
+    fn guard(&self, on: &Process, replicas: u32, lag: u32) -> impl Future<Output = Done> + Send;
+    /// Opens the fence.
+    fn serve(&self, who: &Process) -> impl Future<Output = Done> + Send;
+    /// Closes the applications' connections.
+    fn cut_clients(&self, on: &Process) -> impl Future<Output = Done> + Send;
+}
+
+/// The API server, each write with its precondition.
+pub trait Api: Sync {
+    /// Writes the record if the one with the seq before is still there.
+    fn write_record(&self, record: &Record) -> impl Future<Output = Done> + Send;
+    /// Writes this holder into the master's slice, creating it without endpoints if it is missing.
+    fn touch_slice(&self) -> impl Future<Output = Done> + Send;
+    /// Lets the master's slice name a process.
+    fn publish(&self, master: &Process) -> impl Future<Output = Done> + Send;
+    /// Sets or removes a pod's `role` label.
+    fn label(&self, pod: &str, uid: &str, label: Label) -> impl Future<Output = Done> + Send;
+    /// Deletes a pod if it still is as it was observed.
+    fn delete_pod(&self, pod: &str, uid: &str, resource_version: &str) -> impl Future<Output = Done> + Send;
+}
+
+/// Runs the steps, and tells what came of each. A fail point named `before-STEP` and `after-STEP` lies around each.
+///
+/// # Errors
+/// The first failure; the steps after it were not begun.
+pub async fn execute(plan: &Plan, servers: &impl Servers, api: &impl Api, mut told: impl FnMut(&Step, &Done)) -> Done {
+    for step in &plan.steps {
+        fail_point::reach(&format!("before-{}", step.name()));
+        let done = run(step, servers, api).await;
+        told(step, &done);
+        done?;
+        fail_point::reach(&format!("after-{}", step.name()));
+    }
+    Ok(())
+}
+
+async fn run(step: &Step, servers: &impl Servers, api: &impl Api) -> Done {
+    match step {
+        Step::Record(record) => api.write_record(record).await,
+        Step::TouchSlice => api.touch_slice().await,
+        Step::Publish(master) => api.publish(master).await,
+        Step::Label { pod, uid, label } => api.label(pod, uid, *label).await,
+        Step::DeletePod {
+            pod,
+            uid,
+            resource_version,
+        } => api.delete_pod(pod, uid, resource_version).await,
+        Step::AddUser { on, uid } => servers.add_user(on, uid).await,
+        Step::DropUser { on, user } => servers.drop_user(on, user).await,
+        Step::Follow { who, master } => servers.follow(who, master).await,
+        Step::Freeze(who) => servers.freeze(who).await,
+        Step::Promote { claim, users } => servers.promote(claim, users).await,
+        Step::Guard { on, replicas, lag } => servers.guard(on, *replicas, *lag).await,
+        Step::Serve(who) => servers.serve(who).await,
+        Step::CutClients(on) => servers.cut_clients(on).await,
+    }
+}

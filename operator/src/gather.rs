@@ -1,0 +1,131 @@
+//! Observe: everything that a decision may read, each part as fresh as safety needs it.
+
+use crate::controller::Context;
+use crate::departed;
+use crate::error::Error;
+use crate::pods;
+use crate::resource::{Held, Resource};
+use crate::watch::Target;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use redis_operator_core::api::Redis;
+use redis_operator_core::names;
+use redis_operator_core::observed::{Desired, Instance, Observed};
+use redis_operator_core::record::{Found, Record};
+use std::collections::BTreeMap;
+
+/// Observes one resource.
+///
+/// The order matters. The master is asked before its members, so that an offset which a member shows at or past it was
+/// reached after. Where a connection was opened since the record was read, the record is read again before that
+/// connection may be used: an operator that was succeeded finds out here.
+///
+/// # Errors
+/// A read from the API server failed.
+pub async fn observe(
+    context: &Context,
+    resource: &Resource,
+    held: &mut Held,
+    redis: &Redis,
+) -> Result<Observed, Error> {
+    let mut record = resource.cluster.record(redis).await?;
+    let slice = ObjectRef::<EndpointSlice>::new(&names::master_service(&resource.name)).within(&resource.namespace);
+    let slice = context.mirrors.slices.get(&slice);
+    let slice = resource.cluster.slice(slice.as_deref()).await?;
+    let (all, mut instances) = instances(context, resource);
+    let targets: Vec<_> = instances.values().filter_map(target).collect();
+    resource.watch.set_targets(&targets);
+    let master = written(&record)
+        .and_then(|record| record.master.as_ref())
+        .map(|master| master.uid.clone());
+    let mut answers = resource.watch.observe(master.as_deref()).await;
+    let unattached = resource.watch.unattached();
+    if !unattached.is_empty() {
+        record = resource.cluster.reread().await?;
+        if written(&record).is_none_or(|record| record.holder == context.session.holder) {
+            resource.watch.attach(&unattached).await;
+            answers = resource.watch.observe(master.as_deref()).await;
+        }
+    }
+    for instance in instances.values_mut() {
+        if let Some(answer) = answers.remove(&instance.uid) {
+            (instance.reach, instance.last, instance.attached) = (answer.reach, answer.last, answer.attached);
+        }
+    }
+    let clock = Timestamp::now();
+    held.pods
+        .note(&all, &instances, written(&record), &context.mirrors.nodes, clock);
+    for node in held.pods.questions(clock) {
+        if let Some(renewed) = departed::renewed(&context.clients.calls, &node, context.args.api_limit).await {
+            held.pods.answer(&node, renewed);
+        }
+    }
+    let mut seen = Observed {
+        desired: desired(redis),
+        holder: context.session.holder.clone(),
+        record,
+        instances,
+        departed: held.pods.departed(&context.mirrors.nodes),
+        slice,
+        memory: Default::default(),
+        now: context.clock.now(),
+        clock,
+    };
+    let mut memory = std::mem::take(&mut held.memory);
+    memory.note(&seen);
+    held.memory.clone_from(&memory);
+    seen.memory = memory;
+    Ok(seen)
+}
+
+fn instances(
+    context: &Context,
+    resource: &Resource,
+) -> (
+    Vec<std::sync::Arc<k8s_openapi::api::core::v1::Pod>>,
+    BTreeMap<String, Instance>,
+) {
+    let set = ObjectRef::<StatefulSet>::new(&names::object(&resource.name)).within(&resource.namespace);
+    let set = context.mirrors.stateful_sets.get(&set);
+    let ours = |set: &StatefulSet| set.owner_references().iter().any(|owner| owner.uid == resource.uid);
+    let all = context.mirrors.pods_of(&resource.namespace, &resource.name);
+    // A StatefulSet of that name which belongs to somebody else: so do its pods.
+    if set.as_deref().is_some_and(|set| !ours(set)) {
+        return (all, BTreeMap::new());
+    }
+    let own = all
+        .iter()
+        .filter_map(|pod| pods::instance(pod, &resource.name, set.as_deref()));
+    let own = own.map(|instance| (instance.pod.clone(), instance)).collect();
+    (all, own)
+}
+
+fn target(instance: &Instance) -> Option<Target> {
+    let address = instance.address.parse().ok()?;
+    Some(Target {
+        pod: instance.pod.clone(),
+        uid: instance.uid.clone(),
+        address,
+    })
+}
+
+fn written(found: &Found) -> Option<&Record> {
+    match found {
+        Found::Record(record) => Some(record),
+        Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
+    }
+}
+
+fn desired(redis: &Redis) -> Desired {
+    Desired {
+        replicas: u32::try_from(redis.spec.replicas).unwrap_or_default(),
+        policy: redis.spec.policy,
+        down_after: redis.spec.down_after(),
+        durable: redis.spec.storage.is_some(),
+        deleting: redis.metadata.deletion_timestamp.is_some(),
+        elect: redis.annotations().get(names::ANNOTATION_ELECT).cloned(),
+    }
+}

@@ -1,0 +1,128 @@
+//! Pods as a decision sees them.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use kube::ResourceExt;
+use redis_operator_core::names;
+use redis_operator_core::observed::{Container, Instance, Reach};
+use std::collections::BTreeSet;
+
+/// A pod of the resource, before its instance was asked anything; none if the pod is somebody else's.
+pub fn instance(pod: &Pod, redis: &str, stateful_set: Option<&StatefulSet>) -> Option<Instance> {
+    let name = pod.name_any();
+    let ordinal = names::ordinal(&name, redis)?;
+    if !belongs(pod, redis, stateful_set) {
+        return None;
+    }
+    Some(Instance {
+        uid: pod.uid()?,
+        resource_version: pod.resource_version().unwrap_or_default(),
+        ordinal: u32::try_from(ordinal).ok()?,
+        node: pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.node_name.clone())
+            .unwrap_or_default(),
+        address: pod
+            .status
+            .as_ref()
+            .and_then(|status| status.pod_ip.clone())
+            .unwrap_or_default(),
+        label: pod.labels().get(names::LABEL_ROLE).cloned(),
+        deleting: pod.metadata.deletion_timestamp.is_some(),
+        container: container(pod),
+        trouble: trouble(pod),
+        reach: Reach::Untried,
+        last: None,
+        attached: false,
+        pod: name,
+    })
+}
+
+/// Labels can be worn by anybody; the owner's uid cannot. While the StatefulSet is missing (deleted by hand, with its
+/// pods left alone) its orphans are still the resource's.
+fn belongs(pod: &Pod, redis: &str, stateful_set: Option<&StatefulSet>) -> bool {
+    let owner = pod
+        .owner_references()
+        .iter()
+        .find(|owner| owner.controller == Some(true));
+    match (owner, stateful_set) {
+        (Some(owner), Some(set)) => Some(&owner.uid) == set.metadata.uid.as_ref(),
+        (Some(owner), None) => owner.kind == "StatefulSet" && owner.name == names::object(redis),
+        (None, set) => set.is_none(),
+    }
+}
+
+fn status(pod: &Pod) -> Option<&ContainerStatus> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    statuses.iter().find(|status| status.name == names::CONTAINER_REDIS)
+}
+
+/// Of all containers only that of redis counts: a sidecar that crashes says nothing about the data.
+fn container(pod: &Pod) -> Container {
+    let Some(status) = status(pod) else {
+        return Container::default();
+    };
+    let states = [status.state.as_ref(), status.last_state.as_ref()];
+    let terminated = states
+        .iter()
+        .flatten()
+        .filter_map(|state| state.terminated.as_ref()?.container_id.clone());
+    let running = status.state.as_ref().and_then(|state| state.running.as_ref());
+    Container {
+        id: status.container_id.clone(),
+        started_micros: running.and_then(|running| Some(running.started_at.as_ref()?.0.as_microsecond())),
+        terminated: terminated.collect::<BTreeSet<_>>(),
+        waiting: waiting(status.state.as_ref()),
+        restarts: u32::try_from(status.restart_count).unwrap_or_default(),
+    }
+}
+
+fn waiting(state: Option<&ContainerState>) -> Option<String> {
+    state?.waiting.as_ref()?.reason.clone()
+}
+
+/// Why a pod cannot run, in Kubernetes' words, with what to look at.
+fn trouble(pod: &Pod) -> Option<String> {
+    let pod_status = pod.status.as_ref()?;
+    let unscheduled = pod_status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|c| c.type_ == "PodScheduled" && c.status == "False");
+    if let Some(condition) = unscheduled {
+        let why = condition.message.clone().unwrap_or_default();
+        return Some(format!("cannot be scheduled: {why}"));
+    }
+    let inits = pod_status.init_container_statuses.iter().flatten();
+    let container = inits.filter(|init| !init.ready).chain(status(pod)).find(|container| {
+        let waits = waiting(container.state.as_ref());
+        waits.is_some_and(|reason| reason != "ContainerCreating" && reason != "PodInitializing")
+    })?;
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().unwrap_or("waiting");
+    let ended = container
+        .last_state
+        .as_ref()
+        .and_then(|state| state.terminated.as_ref());
+    let last_words = ended
+        .and_then(|ended| ended.message.as_deref())
+        .or(waiting.message.as_deref())
+        .unwrap_or_default();
+    let code = ended
+        .map(|ended| format!(" (exit code {})", ended.exit_code))
+        .unwrap_or_default();
+    let words: String = last_words
+        .chars()
+        .rev()
+        .take(300)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect();
+    let image = &container.image;
+    Some(format!(
+        "{reason}{code}: {}; is {image} an image of redis-server or valkey-server 7.0 or later, and can it be pulled?",
+        words.trim()
+    ))
+}

@@ -1,0 +1,110 @@
+//! Report: the status, if it tells people something new; events, one per change.
+
+use crate::controller::Context;
+use crate::error::{Error, within};
+use crate::events::Kind;
+use crate::resource::{Held, Resource};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use redis_operator_core::api::{Redis, RedisStatus};
+use redis_operator_core::names;
+use redis_operator_core::observed::Observed;
+use redis_operator_core::plan::Plan;
+use redis_operator_core::status::{Trouble, status, tells_the_same};
+use serde_json::{Value, json};
+
+/// Writes the status if it tells something new.
+///
+/// # Errors
+/// The write failed. Nothing depends on it; the next pass tries again.
+pub async fn report(
+    context: &Context,
+    resource: &Resource,
+    held: &mut Held,
+    redis: &Redis,
+    seen: &Observed,
+    plan: &Plan,
+    troubles: &[Trouble],
+) -> Result<(), Error> {
+    let status = status(redis, seen, plan, troubles, held.last_failover.clone());
+    let conditions = status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str()));
+    context
+        .metrics
+        .conditions(&format!("{}/{}", resource.namespace, resource.name), conditions);
+    tell(context, held, redis, &status);
+    if redis
+        .status
+        .as_ref()
+        .is_some_and(|before| tells_the_same(before, &status))
+    {
+        return Ok(());
+    }
+    let patch = Patch::Merge(json!({"metadata": {"uid": resource.uid}, "status": explicit(&status)?}));
+    let redises: Api<Redis> = Api::namespaced(context.clients.calls.clone(), &resource.namespace);
+    let params = PatchParams {
+        field_manager: Some(names::FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    context.metrics.wrote("patch", "Redis/status");
+    let call = redises.patch_status(&resource.name, &params, &patch);
+    within(
+        context.args.api_limit,
+        format!("write the status of Redis {}", resource.name),
+        call,
+    )
+    .await
+    .map(|_| ())
+}
+
+/// A merge patch keeps what it does not name, so what is no more is named as null. The record is never named.
+fn explicit(status: &RedisStatus) -> Result<Value, Error> {
+    let mut value = serde_json::to_value(status).map_err(|error| Error::Unexpected(error.to_string()))?;
+    if let Value::Object(fields) = &mut value {
+        fields.remove("record");
+        for name in ["master", "lastFailover"] {
+            fields.entry(name).or_insert(Value::Null);
+        }
+        fields.entry("instances").or_insert_with(|| json!([]));
+    }
+    Ok(value)
+}
+
+/// One event when the reason of `Ready` changes.
+fn tell(context: &Context, held: &mut Held, redis: &Redis, status: &RedisStatus) {
+    let Some(ready) = status.conditions.iter().find(|condition| condition.type_ == "Ready") else {
+        return;
+    };
+    let before = redis
+        .status
+        .as_ref()
+        .and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"));
+    let before = held
+        .told
+        .take()
+        .or_else(|| before.map(|condition| condition.reason.clone()));
+    if before.as_ref() != Some(&ready.reason) {
+        let stalled = status
+            .conditions
+            .iter()
+            .any(|c| c.type_ == "Stalled" && c.status == "True");
+        let kind = if stalled { Kind::Warning } else { Kind::Normal };
+        context
+            .events
+            .tell(redis, kind, &ready.reason, "Observe", ready.message.clone());
+        tracing::info!(
+            redis = resource_name(redis),
+            reason = ready.reason,
+            message = ready.message,
+            "state"
+        );
+    }
+    held.told = Some(ready.reason.clone());
+}
+
+fn resource_name(redis: &Redis) -> String {
+    format!(
+        "{}/{}",
+        redis.metadata.namespace.as_deref().unwrap_or_default(),
+        redis.metadata.name.as_deref().unwrap_or_default()
+    )
+}

@@ -1,0 +1,97 @@
+//! One resource under one lease: what is held between passes.
+
+use crate::cluster::Cluster;
+use crate::controller::Context;
+use crate::departed::Memories;
+use crate::redis::Login;
+use crate::trace::Trace;
+use crate::watch::{Settings, Watch};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use redis_operator_core::api::{LastFailover, Redis};
+use redis_operator_core::credentials::Passwords;
+use redis_operator_core::memory::Memory;
+use redis_operator_core::names;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{Mutex, watch};
+
+/// One resource under one lease.
+pub struct Resource {
+    /// Namespace of the resource.
+    pub namespace: String,
+    /// Name of the resource.
+    pub name: String,
+    /// Uid of the resource: another one of that name is another resource.
+    pub uid: String,
+    /// Its objects on the API server.
+    pub cluster: Cluster,
+    /// Its servers.
+    pub watch: Watch,
+    /// Generated passwords, as the servers know them.
+    pub passwords: Passwords,
+    /// Raised by the watcher; a level, so a wake-up is never lost while a pass runs.
+    pub urgent: watch::Receiver<()>,
+    /// One pass at a time uses this.
+    pub held: Mutex<Held>,
+}
+
+/// What one pass hands to the next.
+#[derive(Default)]
+pub struct Held {
+    /// What the core remembers.
+    pub memory: Memory,
+    /// Pods that were there.
+    pub pods: Memories,
+    /// The failover under way.
+    pub trace: Trace,
+    /// The last one that this process completed.
+    pub last_failover: Option<LastFailover>,
+    /// The applications' password and when it was read.
+    pub application_password: Option<(Result<Option<String>, String>, Instant)>,
+    /// What was last told in events: a new reason is a new event.
+    pub told: Option<String>,
+}
+
+impl Resource {
+    /// Begins to watch a resource. Passwords come from its Secret where there is one, for its servers know those.
+    pub fn new(context: &Context, redis: &Redis) -> Self {
+        let (namespace, name) = (redis.namespace().unwrap_or_default(), redis.name_any());
+        let uid = redis.uid().unwrap_or_default();
+        let secret = ObjectRef::<Secret>::new(&names::object(&name)).within(&namespace);
+        let secret = context.mirrors.secrets.get(&secret);
+        let existing = secret.as_ref().and_then(|secret| secret.data.as_ref());
+        let passwords = Passwords::derive(context.key.bytes(), &uid).or_existing(existing);
+        let login = Login {
+            user: names::USER_OPERATOR.to_owned(),
+            password: passwords.operator.clone(),
+        };
+        let settings = Settings {
+            probe_every: context.args.probe_every.min(redis.spec.down_after() / 4),
+            call_limit: context.args.call_limit,
+            port: u16::try_from(names::PORT_REDIS).unwrap_or_default(),
+        };
+        let (raise, urgent) = watch::channel(());
+        let (triggers, reference) = (context.triggers.clone(), ObjectRef::from_obj(redis));
+        let wake = Arc::new(move || {
+            raise.send_replace(());
+            triggers.wake(reference.clone());
+        });
+        Self {
+            cluster: Cluster::new(
+                context.clients.calls.clone(),
+                redis,
+                &context.session.holder,
+                context.args.api_limit,
+            ),
+            watch: Watch::new(login, settings, context.clock.clone(), wake),
+            held: Mutex::default(),
+            namespace,
+            name,
+            uid,
+            passwords,
+            urgent,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The EndpointSlice behind the `-master` Service, as an object.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::ResourceExt;
+use redis_operator_core::api::Redis;
+use redis_operator_core::names;
+use redis_operator_core::observed::Slice;
+use redis_operator_core::record::Process;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// What every version of the slice says.
+pub struct Draft<'a> {
+    /// Name of the resource.
+    pub redis: &'a str,
+    /// Uid of the resource.
+    pub redis_uid: &'a str,
+    /// The holder that writes.
+    pub holder: &'a str,
+    /// The term in which it writes.
+    pub term: u64,
+    /// The exporter's port is offered too.
+    pub metrics_port: bool,
+}
+
+impl Draft<'_> {
+    /// The slice as it is, with this holder; without endpoints, owned by the resource, if there is none.
+    pub fn touched(&self, known: Option<EndpointSlice>) -> EndpointSlice {
+        let mut slice = known.unwrap_or_else(|| self.slice("IPv4", owner_redis(self.redis, self.redis_uid), vec![]));
+        slice.metadata.managed_fields = None;
+        slice.annotations_mut().extend(self.annotations());
+        slice
+    }
+
+    /// The slice that names a process. Its pod owns it: when the pod object goes, so does the published address, with
+    /// no operator running.
+    ///
+    /// # Errors
+    /// The process has no address that could be published.
+    pub fn published(&self, master: &Process) -> Result<EndpointSlice, String> {
+        let address: IpAddr = master
+            .address
+            .parse()
+            .map_err(|_| format!("{} has no address: {:?}", master.pod, master.address))?;
+        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        let endpoint = Endpoint {
+            addresses: vec![address.to_string()],
+            conditions: Some(EndpointConditions {
+                ready: Some(true),
+                serving: Some(true),
+                terminating: Some(false),
+            }),
+            node_name: Some(master.node.clone()).filter(|node| !node.is_empty()),
+            target_ref: Some(ObjectReference {
+                kind: Some("Pod".to_owned()),
+                name: Some(master.pod.clone()),
+                uid: Some(master.uid.clone()),
+                ..ObjectReference::default()
+            }),
+            ..Endpoint::default()
+        };
+        Ok(self.slice(family, owner("v1", "Pod", &master.pod, &master.uid), vec![endpoint]))
+    }
+
+    fn slice(&self, family: &str, owner: OwnerReference, endpoints: Vec<Endpoint>) -> EndpointSlice {
+        let name = names::master_service(self.redis);
+        let mut labels = names::labels(self.redis);
+        labels.insert(names::LABEL_SERVICE_NAME.to_owned(), name.clone());
+        labels.insert(names::LABEL_SLICE_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned());
+        EndpointSlice {
+            metadata: ObjectMeta {
+                name: Some(name),
+                labels: Some(labels),
+                annotations: Some(self.annotations()),
+                owner_references: Some(vec![owner]),
+                ..ObjectMeta::default()
+            },
+            address_type: family.to_owned(),
+            endpoints,
+            ports: Some(self.ports()),
+        }
+    }
+
+    fn annotations(&self) -> BTreeMap<String, String> {
+        let pairs = [
+            (names::ANNOTATION_HOLDER, self.holder.to_owned()),
+            (names::ANNOTATION_TERM, self.term.to_string()),
+        ];
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    fn ports(&self) -> Vec<EndpointPort> {
+        let port = |name: &str, port| EndpointPort {
+            name: Some(name.to_owned()),
+            port: Some(port),
+            protocol: Some("TCP".to_owned()),
+            ..EndpointPort::default()
+        };
+        let mut ports = vec![port(names::PORT_REDIS_NAME, names::PORT_REDIS)];
+        if self.metrics_port {
+            ports.push(port(names::PORT_METRICS_NAME, names::PORT_METRICS));
+        }
+        ports
+    }
+}
+
+/// What a slice says, for a decision.
+pub fn observed(slice: &EndpointSlice) -> Slice {
+    let endpoint = slice.endpoints.first();
+    let annotation = |key: &str| slice.annotations().get(key).cloned().unwrap_or_default();
+    Slice {
+        target: endpoint.and_then(|endpoint| endpoint.target_ref.as_ref()?.uid.clone()),
+        address: endpoint.and_then(|endpoint| endpoint.addresses.first().cloned()),
+        holder: annotation(names::ANNOTATION_HOLDER),
+        term: annotation(names::ANNOTATION_TERM).parse().unwrap_or_default(),
+    }
+}
+
+fn owner_redis(name: &str, uid: &str) -> OwnerReference {
+    let (version, kind) = (
+        <Redis as kube::Resource>::api_version(&()),
+        <Redis as kube::Resource>::kind(&()),
+    );
+    owner(&version, &kind, name, uid)
+}
+
+/// No `blockOwnerDeletion`: it would need a right on the owner's finalizers.
+fn owner(api_version: &str, kind: &str, name: &str, uid: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        uid: uid.to_owned(),
+        ..OwnerReference::default()
+    }
+}
