@@ -1,9 +1,9 @@
 //! Prints the CustomResourceDefinition of redis-operator, or compares a file with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use kube::CustomResourceExt;
 use redis_operator_core::api::Redis;
@@ -27,15 +27,17 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let shown = path.display();
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {shown}"))?;
-    let found: Value = serde_saphyr::from_str(&text).with_context(|| format!("{shown} is not YAML"))?;
-    match difference("", &crd, &normal(found)) {
-        None => Ok(ExitCode::SUCCESS),
-        Some(place) => {
-            eprintln!("{shown} differs from the code at {place}\nto regenerate it: cargo run -q -p crd-gen > {shown}");
-            Ok(ExitCode::FAILURE)
-        }
+    if let Err(problem) = check(&path, &crd) {
+        eprintln!("{shown} {problem}\nto regenerate it: cargo run -q -p crd-gen > {shown}");
+        return Ok(ExitCode::FAILURE);
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(path: &Path, crd: &Value) -> Result<(), String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let found: Value = serde_saphyr::from_str(&text).map_err(|error| format!("is not YAML: {error}"))?;
+    difference("", crd, &normal(found)).map_or(Ok(()), |place| Err(format!("differs from the code at {place}")))
 }
 
 fn generated() -> Result<Value> {
@@ -89,6 +91,12 @@ fn difference(place: &str, a: &Value, b: &Value) -> Option<String> {
             .zip(b)
             .enumerate()
             .find_map(|(i, (a, b))| difference(&format!("{place}/{i}"), a, b)),
-        _ => (a != b).then(|| place.to_owned()),
+        _ => (a != b).then(|| {
+            if place.is_empty() {
+                "/".to_owned()
+            } else {
+                place.to_owned()
+            }
+        }),
     }
 }

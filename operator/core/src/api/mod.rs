@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
-    Affinity, LocalObjectReference, PodSecurityContext, ResourceRequirements, SecretKeySelector, SecurityContext,
-    Toleration, TopologySpreadConstraint,
+    Affinity, LocalObjectReference, PodSecurityContext, ResourceRequirements, SecurityContext, Toleration,
+    TopologySpreadConstraint,
 };
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -63,7 +63,7 @@ pub const MAX_REPLICAS: i32 = 20;
     validation = Rule::new("size(self.metadata.name) <= 45").message(
         "metadata.name is too long: at most 45 characters, because Kubernetes limits the names made from it"
     ),
-    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$|^[0-9]([-a-z0-9]*[a-z0-9])?$')").message(
+    validation = Rule::new("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message(
         "metadata.name may contain only lower-case letters, digits and '-', and must start and end with a letter or digit, because Services and pods are named after it"
     ),
     validation = Rule::new("!self.metadata.name.matches('-(master|replica|headless)$')").message(
@@ -81,9 +81,7 @@ pub struct RedisSpec {
     pub replicas: i32,
 
     /// Container image with redis-server or valkey-server 7.0 or later, for example `docker.io/library/redis:7.0`.
-    #[x_kube(validation = Rule::new("size(self) > 0 && !self.matches('\\\\s')").message(
-        "image must name a container image, without spaces, such as docker.io/library/redis:7.0"
-    ))]
+    #[x_kube(validation = rules::image())]
     pub image: String,
 
     /// Always, IfNotPresent or Never; if absent, Kubernetes decides by the image's tag.
@@ -177,11 +175,13 @@ pub struct RedisSpec {
 
     /// Containers that run before redis in each pod; they may mount `data` and the volumes below.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub init_containers: Vec<InitContainer>,
 
     /// More volumes, for the init containers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub volumes: Vec<Volume>,
 }
@@ -237,29 +237,22 @@ pub struct Password {
 }
 
 /// One value of a Secret of the same namespace.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 pub struct SecretKeyRef {
     /// Name of the Secret.
+    #[x_kube(validation = Rule::new("size(self) > 0").message("name must name a Secret of this namespace"))]
     pub name: String,
     /// Key in the Secret.
+    #[x_kube(validation = Rule::new("size(self) > 0").message("key must name a key of the Secret"))]
     pub key: String,
 }
 
-impl From<&SecretKeyRef> for SecretKeySelector {
-    fn from(reference: &SecretKeyRef) -> Self {
-        SecretKeySelector {
-            name: reference.name.clone(),
-            key: reference.key.clone(),
-            optional: None,
-        }
-    }
-}
-
 /// The metrics sidecar.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Exporter {
-    /// Image with redis_exporter, for example `docker.io/oliver006/redis_exporter:v1.62.0`.
+    /// Image with redis_exporter, for example `docker.io/oliver006/redis_exporter:v1.74.0`.
+    #[x_kube(validation = rules::image())]
     pub image: String,
     /// CPU and memory of the sidecar.
     pub resources: Option<ResourceRequirements>,

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ImagePullPolicy;
+use super::{ImagePullPolicy, rules};
 
 /// A container that runs to its end before redis starts.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
@@ -20,6 +20,7 @@ pub struct InitContainer {
     /// Name, unique in the pod.
     pub name: String,
     /// Image.
+    #[x_kube(validation = rules::image())]
     pub image: String,
     /// Always, IfNotPresent or Never; if absent, Kubernetes decides by the image's tag.
     pub image_pull_policy: Option<ImagePullPolicy>,

@@ -9,6 +9,12 @@ use super::MAX_REPLICAS;
 use crate::config::{OWNED, Owned};
 use crate::names;
 
+/// An image is named, in one word. Everything else about it is the registry's to tell.
+pub(super) fn image() -> Rule {
+    Rule::new("size(self) > 0 && !self.matches('\\\\s')")
+        .message("image must name a container image, without spaces, such as docker.io/library/redis:7.0")
+}
+
 /// How many instances there may be. A rule rather than `minimum` and `maximum`, which say nothing about why.
 pub(super) fn replicas() -> Rule {
     Rule {
@@ -42,17 +48,15 @@ pub(super) fn pod_labels(_: &mut SchemaGenerator) -> Schema {
 /// One rule for each reason why directives belong to the operator, and those about spelling.
 fn config_rules() -> Vec<Rule> {
     let owned = OWNED.iter().map(owned);
-    let spelling = [
-        refused(
-            "!k.matches('^[a-z][a-z0-9_-]*$')",
-            "' is no directive: use its name in lower-case letters, digits, - and _'",
-        ),
-        refused(
-            "self[k].matches('[[:cntrl:]]')",
-            "' contains a newline or another control character: put the value on one line'",
-        ),
-    ];
-    owned.chain(spelling).collect()
+    let plain = "'^[a-z][a-z0-9_-]*$'";
+    let names = Rule::new(format!("self.all(k, k.matches({plain}))"))
+        .message("each key must be the name of a directive, in lower-case letters, digits, '-' and '_'");
+    // a message with a newline in it would be dropped: keys of that kind are left to the rule above
+    let lines = refused(
+        &format!("k.matches({plain}) && self[k].matches('[[:cntrl:]]')"),
+        "contains a newline or another control character: put the value on one line",
+    );
+    owned.chain([names, lines]).collect()
 }
 
 fn owned(Owned { reason, directives }: &Owned) -> Rule {
@@ -63,15 +67,20 @@ fn owned(Owned { reason, directives }: &Owned) -> Rule {
         .join(", ");
     refused(
         &format!("k.lowerAscii() in [{list}]"),
-        &format!("' belongs to the operator: {reason}; remove it'"),
+        &format!("belongs to the operator: {reason}; remove it"),
     )
 }
 
 /// A rule that no key `k` of the map may fulfil, and what it says about the first that does.
 fn refused(condition: &str, says: &str) -> Rule {
-    Rule::new(format!("!self.exists(k, {condition})")).message(Message::Expression(format!(
-        "'spec.config key ' + self.filter(k, {condition})[0] + {says}"
-    )))
+    let says = quoted(&format!(" {says}"));
+    Rule::new(format!("!self.exists(k, {condition})"))
+        .message(Message::Expression(format!("self.filter(k, {condition})[0] + {says}")))
+}
+
+/// A CEL string; its escapes are those of JSON.
+fn quoted(text: &str) -> String {
+    json!(text).to_string()
 }
 
 /// Labels of the pods that the operator or the StatefulSet's controller sets.
@@ -80,7 +89,5 @@ fn pod_labels_rule() -> Rule {
     let list = own.map(|key| format!("'{key}'")).collect::<Vec<_>>().join(", ");
     let prefixes = "k.startsWith('statefulset.kubernetes.io/') || k.startsWith('apps.kubernetes.io/') || k.startsWith('redis-operator.dev/')";
     let condition = format!("k in [{list}] || k == 'controller-revision-hash' || {prefixes}");
-    Rule::new(format!("!self.exists(k, {condition})")).message(Message::Expression(format!(
-        "'spec.podLabels key ' + self.filter(k, {condition})[0] + ' belongs to the operator: choose another key'"
-    )))
+    refused(&condition, "belongs to the operator: choose another key")
 }

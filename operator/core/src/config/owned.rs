@@ -64,7 +64,7 @@ pub const OWNED: &[Owned] = &[
         directives: &["requirepass", "user", "aclfile"],
     },
     Owned {
-        reason: "the operator, the Services and the probes reach the server where it is set now",
+        reason: "Services, probes and replicas rely on it",
         directives: &[
             "port",
             "bind",
