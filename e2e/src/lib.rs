@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod fault;
 pub mod harness;
 pub mod history;
+pub mod idle;
 pub mod ledger;
 pub mod log;
 pub mod observer;

@@ -1,0 +1,167 @@
+//! The checking client against real servers that lose data: a checker that cannot fail is none.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+
+use e2e::history::History;
+use e2e::log;
+use e2e::reign::two_masters;
+use e2e::resp::Connection;
+use std::env;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A child that goes with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A server without persistence.
+fn server(address: SocketAddr) -> Running {
+    let port = address.port().to_string();
+    let child = Command::new("redis-server")
+        .args([
+            "--port",
+            &port,
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--daemonize",
+            "no",
+        ])
+        .current_dir(env::temp_dir())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server is needed: apt-get install redis-server");
+    await_true(|| Connection::open(address, None).is_ok_and(|mut it| it.call(&["PING"]).is_ok()));
+    Running(child)
+}
+
+fn writer(address: SocketAddr, name: &str, more: &[&str]) -> (Running, PathBuf) {
+    let file = env::temp_dir().join(format!("checker-{name}-{}-{}", std::process::id(), log::now()));
+    let child = Command::new(env!("CARGO_BIN_EXE_writer"))
+        .args([&address.to_string(), name, "--out"])
+        .arg(&file)
+        .args(more)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    (Running(child), file)
+}
+
+fn acknowledged(file: &Path) -> usize {
+    if file.exists() {
+        History::read(file).unwrap().acknowledged().count()
+    } else {
+        0
+    }
+}
+
+fn await_true(mut asked: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !asked() {
+        assert!(begun.elapsed() < LIMIT, "not within {LIMIT:?}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// Ends the writer as its owner does; what it saw.
+fn ended(mut writer: Running, file: &Path) -> History {
+    drop(writer.0.stdin.take());
+    assert!(writer.0.wait().unwrap().success());
+    let history = History::read(file).unwrap();
+    std::fs::remove_file(file).unwrap();
+    history
+}
+
+fn list(address: SocketAddr, key: &str) -> Vec<String> {
+    let mut connection = Connection::open(address, None).unwrap();
+    connection.call(&["LRANGE", key, "0", "-1"]).unwrap().texts()
+}
+
+#[test]
+fn a_server_that_comes_back_empty_is_a_loss() {
+    let address = free_address();
+    let first = server(address);
+    let (writer, file) = writer(address, "list", &[]);
+    await_true(|| acknowledged(&file) >= 20);
+    let before = acknowledged(&file);
+    let killed = log::now();
+    drop(first);
+    sleep(Duration::from_millis(300));
+    let _second = server(address);
+    await_true(|| History::read(&file).unwrap().first_after(killed + 300_000).is_some());
+    let history = ended(writer, &file);
+
+    let balance = history.balance(&list(address, "list"));
+    assert!(
+        balance.lost.len() >= before && balance.lost.len() < balance.acknowledged,
+        "{balance:?}"
+    );
+    assert!(history.gap(killed, log::now()).length() >= Duration::from_millis(300));
+    assert!(history.troubles().contains_key("refused"), "{:?}", history.troubles());
+    assert_eq!(two_masters(&[history]), [], "one after the other");
+}
+
+#[test]
+fn a_server_that_keeps_everything_loses_nothing() {
+    let address = free_address();
+    let _server = server(address);
+    let (writer, file) = writer(address, "list", &[]);
+    await_true(|| acknowledged(&file) >= 20);
+    let history = ended(writer, &file);
+    let balance = history.balance(&list(address, "list"));
+    assert_eq!(
+        (balance.lost.len(), balance.doubled.len(), balance.foreign.len()),
+        (0, 0, 0)
+    );
+    assert!(balance.acknowledged >= 20);
+}
+
+#[test]
+fn two_servers_that_both_take_writes_are_two_masters() {
+    let (one, other) = (free_address(), free_address());
+    let _servers = (server(one), server(other));
+    let (first, second) = (writer(one, "list", &[]), writer(other, "list", &[]));
+    await_true(|| acknowledged(&first.1) >= 20 && acknowledged(&second.1) >= 20);
+    let histories = [ended(first.0, &first.1), ended(second.0, &second.1)];
+    assert!(!two_masters(&histories).is_empty());
+}
+
+#[test]
+fn a_write_without_enough_replicas_is_not_acknowledged() {
+    let address = free_address();
+    let _server = server(address);
+    let (writer, file) = writer(address, "list", &["--wait", "1"]);
+    await_true(|| file.exists() && History::read(&file).unwrap().troubles().contains_key("WAIT 0"));
+    assert_eq!(ended(writer, &file).acknowledged().count(), 0);
+}
+
+#[test]
+fn what_a_killed_writer_had_noted_is_there() {
+    let address = free_address();
+    let _server = server(address);
+    let (mut writer, file) = writer(address, "list", &[]);
+    await_true(|| acknowledged(&file) >= 20);
+    writer.0.kill().unwrap();
+    writer.0.wait().unwrap();
+    let history = History::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let present = list(address, "list").len();
+    let noted = history.acknowledged().count();
+    assert!(noted == present || noted + 1 == present, "{noted} noted of {present}");
+}
