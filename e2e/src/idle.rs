@@ -58,7 +58,7 @@ pub async fn measure(cluster: &Cluster, time: Duration) -> Result<Idle> {
     let leader = operator::leader(cluster).await?.name_any();
     let pods = operator::pods(cluster).await?;
     let local = cluster.local()?;
-    let processes = pods.iter().map(|pod: &Pod| Process::of(local, pod, operator::NAME));
+    let processes = pods.iter().map(|pod: &Pod| Process::of(local, pod, operator::CONTAINER));
     let processes = processes.collect::<Result<Vec<_>>>()?;
     count(cluster).await?;
     let requests = async || -> Result<Vec<f64>> {
@@ -103,7 +103,7 @@ fn schema(name: &str) -> String {
 async fn count(cluster: &Cluster) -> Result<()> {
     let schemas = Api::<FlowSchema>::all(cluster.client.clone());
     for (precedence, (name, verbs, resources)) in (100..).zip(COUNTED) {
-        let account = json!({ "name": operator::NAME, "namespace": operator::NAME });
+        let account = json!({ "name": operator::NAME, "namespace": operator::NAMESPACE });
         let rule = json!({
             "subjects": [{ "kind": "ServiceAccount", "serviceAccount": account }],
             "resourceRules": [{

@@ -10,14 +10,18 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use std::time::Duration;
 
-/// Namespace, Deployment, Lease and container are all called this in `manifests/`.
+/// Deployment, Lease and service account are all called this in `manifests/`.
 pub const NAME: &str = "redis-operator";
+/// Their namespace.
+pub const NAMESPACE: &str = "redis-operator-system";
+/// The container in their pods.
+pub const CONTAINER: &str = "operator";
 /// Label of the operator's pods.
 pub const SELECTOR: &str = "app.kubernetes.io/name=redis-operator";
 
 /// The operator's namespace.
 pub fn space(cluster: &Cluster) -> Space {
-    Space::existing(cluster, NAME)
+    Space::existing(cluster, NAMESPACE)
 }
 
 /// The operator's pods that run.
@@ -48,7 +52,7 @@ pub async fn leader(cluster: &Cluster) -> Result<Pod> {
 
 /// The process of the leader.
 pub async fn leading_process(cluster: &Cluster) -> Result<Process> {
-    Process::of(cluster.local()?, &leader(cluster).await?, NAME)
+    Process::of(cluster.local()?, &leader(cluster).await?, CONTAINER)
 }
 
 /// Waits until every wanted operator pod is ready and one of them leads.
