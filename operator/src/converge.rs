@@ -2,18 +2,17 @@
 
 use crate::controller::Context;
 use crate::error::within;
-use crate::objects;
+use crate::objects::{self, Change, Live, Outcome};
 use crate::resource::{Held, Resource};
-use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
-use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
 use redis_operator_core::api::Redis;
 use redis_operator_core::credentials::application_password;
 use redis_operator_core::names;
 use redis_operator_core::record::Found;
 use redis_operator_core::resources::{self, Inputs};
 use redis_operator_core::status::Trouble;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How old the applications' password may be; while there is none, how soon it is looked for again.
@@ -31,6 +30,10 @@ pub async fn converge(
     if matches!(record, Found::Newer(_)) || redis.metadata.deletion_timestamp.is_some() {
         return vec![];
     }
+    let live = Live::of(&context.mirrors, &resource.namespace, &resource.name);
+    if !may_write(context, resource, &live).await {
+        return vec![];
+    }
     let password = match password(context, held, redis, &resource.namespace).await {
         Ok(password) => password,
         Err(message) => {
@@ -44,7 +47,7 @@ pub async fn converge(
         passwords: &resource.passwords,
         application_password: password.as_deref(),
         holder: &context.session.holder,
-        replicas: replicas(context, resource, redis, record),
+        replicas: replicas(&live, resource, redis, record),
     };
     let built = match resources::build(redis, &inputs) {
         Ok(built) => built,
@@ -55,11 +58,65 @@ pub async fn converge(
             }];
         }
     };
-    objects::converge(context, built).await
+    let changes = objects::converge(&context.clients.calls, context.args.api_limit, live, built).await;
+    changes
+        .into_iter()
+        .filter_map(|change| trouble(&resource.namespace, change))
+        .collect()
+}
+
+/// A StatefulSet that this holder wrote last has not been touched by a successor, and a write based on it conflicts as soon
+/// as it has. One that another holder wrote last may be a predecessor's or a successor's: who holds now, the record says,
+/// read after the StatefulSet.
+async fn may_write(context: &Context, resource: &Resource, live: &Live) -> bool {
+    let ours = |annotations: &BTreeMap<String, String>| {
+        annotations.get(names::ANNOTATION_HOLDER) == Some(&context.session.holder)
+    };
+    match &live.stateful_set {
+        None => true,
+        Some(set) if ours(set.annotations()) => true,
+        Some(_) => match resource.cluster.reread().await {
+            Ok(Found::Record(record)) => record.holder == context.session.holder,
+            // nobody has replicated anything yet
+            Ok(Found::Absent | Found::Nonsense(_)) => true,
+            Ok(Found::Newer(_)) | Err(_) => false,
+        },
+    }
+}
+
+/// What a person has to put right about one object; the rest is logged.
+fn trouble(namespace: &str, change: Change) -> Option<Trouble> {
+    let Change { kind, name, outcome } = change;
+    let (reason, message) = match outcome {
+        Outcome::Created => {
+            tracing::info!("created {kind} {namespace}/{name}");
+            return None;
+        }
+        Outcome::Applied => {
+            tracing::info!("applied {kind} {namespace}/{name}");
+            return None;
+        }
+        Outcome::Again => {
+            tracing::debug!("{kind} {namespace}/{name} was written meanwhile");
+            return None;
+        }
+        Outcome::Foreign(owner) => {
+            let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("{owner}, another one"));
+            let message = format!(
+                "{kind} {name} exists already and is owned by {owner}; it is left alone. Delete it, or give this Redis another name"
+            );
+            ("NameTaken", message)
+        }
+        Outcome::Failed(error) => ("ObjectRefused", error.to_string()),
+    };
+    Some(Trouble {
+        reason: reason.to_owned(),
+        message,
+    })
 }
 
 /// Pods to run: what the user wants, and those above it that the record still names. Lowered by finished leaves alone.
-fn replicas(context: &Context, resource: &Resource, redis: &Redis, record: &Found) -> i32 {
+fn replicas(live: &Live, resource: &Resource, redis: &Redis, record: &Found) -> i32 {
     let wanted = redis.spec.replicas;
     let named = match record {
         Found::Record(record) => {
@@ -69,8 +126,7 @@ fn replicas(context: &Context, resource: &Resource, redis: &Redis, record: &Foun
             ordinals.max().map_or(0, |highest| highest.saturating_add(1))
         }
         Found::Absent | Found::Newer(_) | Found::Nonsense(_) => {
-            let set = ObjectRef::<StatefulSet>::new(&names::object(&resource.name)).within(&resource.namespace);
-            let set = context.mirrors.stateful_sets.get(&set);
+            let set = live.stateful_set.as_ref();
             set.and_then(|set| set.spec.as_ref()?.replicas).unwrap_or_default()
         }
     };

@@ -50,7 +50,7 @@ impl Error {
 
     /// Somebody else wrote first: 409, or 422 of a failed `test` in a JSON patch. Nothing was written.
     ///
-    /// A schema violation is a 422 too, but names the offending field; a failed patch does not.
+    /// A schema violation is a 422 too, but names the object and the field.
     pub fn is_conflict(&self) -> bool {
         self.status()
             .is_some_and(|status| status.code == 409 || (status.code == 422 && is_failed_patch(status)))
@@ -73,9 +73,10 @@ impl Error {
     }
 }
 
+/// The API server says no more about a failed patch than that there are details, and leaves them empty.
 fn is_failed_patch(status: &Status) -> bool {
-    let causes = status.details.as_ref().map(|details| details.causes.as_slice());
-    causes.unwrap_or_default().iter().all(|cause| cause.field.is_empty())
+    let details = status.details.as_ref();
+    details.is_some_and(|details| details.kind.is_empty() && details.causes.is_empty())
 }
 
 /// Waits for a call to the API server, but not longer than `limit`. `what` completes the sentence "could not …".
@@ -94,5 +95,53 @@ pub async fn within<T>(
             what: what.into(),
             limit,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn answered(status: Value) -> Error {
+        let status: Status = serde_json::from_value(status).unwrap();
+        Error::Api {
+            what: "write".to_owned(),
+            source: Box::new(kube::Error::Api(Box::new(status))),
+        }
+    }
+
+    /// As Kubernetes 1.34 answers a JSON patch whose `test` fails or has nothing to look at.
+    #[test]
+    fn a_failed_test_of_a_patch_is_a_conflict() {
+        let error = answered(json!({
+            "metadata": {}, "status": "Failure", "reason": "Invalid", "details": {}, "code": 422,
+            "message": "the server rejected our request due to an error in our request"
+        }));
+        assert!(error.is_conflict());
+        assert_eq!(error.label(), "conflict");
+    }
+
+    #[test]
+    fn a_violated_schema_or_a_webhook_is_none() {
+        let schema = answered(json!({
+            "status": "Failure", "reason": "Invalid", "code": 422, "message": "Redis \"x\" is invalid",
+            "details": { "name": "x", "kind": "Redis", "causes": [{ "field": "spec.replicas", "message": "no" }] }
+        }));
+        let webhook = answered(json!({
+            "status": "Failure", "code": 422, "message": "admission webhook \"w\" denied the request: no"
+        }));
+        for error in [schema, webhook] {
+            assert!(!error.is_conflict());
+            assert_eq!(error.label(), "refused");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_without_an_answer_ends_in_time() {
+        let limit = Duration::from_millis(5);
+        let error = within::<()>(limit, "read", std::future::pending()).await.unwrap_err();
+        assert_eq!(error.label(), "deadline");
+        assert!(error.to_string().contains("within 5ms"), "{error}");
     }
 }

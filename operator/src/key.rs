@@ -88,3 +88,37 @@ fn fresh() -> Result<Secret, Error> {
         ..Secret::default()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_api::FakeApi;
+    use serde_json::json;
+
+    const LIMIT: Duration = Duration::from_secs(1);
+    const PATH: &str = "/api/v1/namespaces/a/secrets/redis-operator-key";
+
+    #[tokio::test]
+    async fn two_that_race_end_with_one_key() {
+        let api = FakeApi::default();
+        let client = api.client();
+        let (one, two) = tokio::join!(try_obtain(&client, "a", LIMIT), try_obtain(&client, "a", LIMIT));
+        let key = one.unwrap();
+        assert!(key == two.unwrap());
+        assert!(key.bytes().iter().any(|byte| *byte != 0));
+        assert_eq!(api.writes().len(), 1);
+        assert!(key == try_obtain(&client, "a", LIMIT).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_key_is_not_replaced() {
+        let api = FakeApi::default();
+        api.put(
+            PATH,
+            json!({ "metadata": { "name": SECRET }, "data": { "key": "c2hvcnQ=" } }),
+        );
+        let error = try_obtain(&api.client(), "a", LIMIT).await.unwrap_err();
+        assert!(error.to_string().contains("restore it"), "{error}");
+        assert!(api.writes().is_empty());
+    }
+}

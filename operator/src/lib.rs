@@ -12,6 +12,8 @@ pub mod error;
 pub mod events;
 pub mod execute;
 pub mod fail_point;
+#[cfg(test)]
+mod fake_api;
 pub mod gather;
 pub mod invalid;
 pub mod key;

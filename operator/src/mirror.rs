@@ -72,7 +72,7 @@ impl Mirrors {
                 scope.every(),
                 scope.config(),
                 triggers,
-                drop_managed_fields,
+                shrink_managed_fields,
                 itself,
             ),
             pods: owned(&mut tasks, scope, triggers),
@@ -157,7 +157,7 @@ where
 {
     let ours = format!("{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY);
     let config = scope.config().labels(&ours);
-    mirror(tasks, scope.every(), config, triggers, drop_managed_fields, redis_of)
+    mirror(tasks, scope.every(), config, triggers, shrink_managed_fields, redis_of)
 }
 
 /// Mirrors one kind: each change of an object wakes the resource that `about` names, after the copy shows the change.
@@ -241,13 +241,16 @@ fn itself(redis: &Guarded) -> Option<ObjectRef<Redis>> {
     Some(ObjectRef::new(meta.name.as_deref()?).within(meta.namespace.as_deref()?))
 }
 
-fn drop_managed_fields<K: Resource>(object: &mut K) {
-    object.meta_mut().managed_fields = None;
+/// Who owns which fields fills half of an object. Kept is who there is, in order, which [`crate::objects`] needs.
+fn shrink_managed_fields<K: Resource>(object: &mut K) {
+    for entry in object.meta_mut().managed_fields.iter_mut().flatten() {
+        entry.fields_v1 = None;
+    }
 }
 
 /// Nodes are big and change often; four of their fields matter.
 fn trim_node(node: &mut Node) {
-    drop_managed_fields(node);
+    node.metadata.managed_fields = None;
     node.metadata.annotations = None;
     node.spec = node.spec.take().map(|spec| NodeSpec {
         taints: spec.taints,

@@ -1,6 +1,272 @@
-//! Placeholder until drift is here: its interface, applying nothing.
-use crate::controller::Context;
-use redis_operator_core::{resources::Resources, status::Trouble};
-pub async fn converge(_: &Context, _: Resources) -> Vec<Trouble> {
-    vec![]
+//! What the operator made for a resource, kept as desired: compared first, written only on a difference.
+//!
+//! A new object is created by POST, for only that cannot hit an object that somebody else has made meanwhile: to a
+//! server-side apply the resource version `0` is no precondition (tried with ConfigMaps on Kubernetes 1.34). What exists
+//! is applied with the version that was compared.
+
+use crate::error::{Error, within};
+use crate::mirror::Mirrors;
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{Patch as JsonPatch, PatchOperation, ReplaceOperation, TestOperation};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, Resource, ResourceExt};
+use redis_operator_core::names;
+use redis_operator_core::resources::{Resources, differs};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The objects of one resource as they were at one moment. What is written later conflicts if anything was written since:
+/// so take it *before* reading the record, and a process that is no longer the holder writes nothing that a successor has
+/// touched.
+pub struct Live {
+    config_map: Option<Arc<ConfigMap>>,
+    /// Its Secret; generated passwords in it win over derived ones.
+    pub secret: Option<Arc<Secret>>,
+    headless_service: Option<Arc<Service>>,
+    service: Option<Arc<Service>>,
+    master_service: Option<Arc<Service>>,
+    replica_service: Option<Arc<Service>>,
+    disruption_budget: Option<Arc<PodDisruptionBudget>>,
+    /// Its StatefulSet; pods are owned by this uid.
+    pub stateful_set: Option<Arc<StatefulSet>>,
 }
+
+impl Live {
+    /// What the mirrors show now.
+    pub fn of(mirrors: &Mirrors, namespace: &str, redis: &str) -> Self {
+        fn get<K>(store: &Store<K>, namespace: &str, name: &str) -> Option<Arc<K>>
+        where
+            K: Resource<DynamicType = ()> + Clone + 'static,
+        {
+            store.get(&ObjectRef::new(name).within(namespace))
+        }
+        let object = names::object(redis);
+        let service = |name: &str| get(&mirrors.services, namespace, name);
+        Self {
+            config_map: get(&mirrors.config_maps, namespace, &object),
+            secret: get(&mirrors.secrets, namespace, &object),
+            headless_service: service(&names::headless_service(redis)),
+            service: service(&object),
+            master_service: service(&names::master_service(redis)),
+            replica_service: service(&names::replica_service(redis)),
+            disruption_budget: get(&mirrors.disruption_budgets, namespace, &object),
+            stateful_set: get(&mirrors.stateful_sets, namespace, &object),
+        }
+    }
+}
+
+/// An object that was not as desired.
+#[derive(Debug)]
+pub struct Change {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of an object that was not as desired.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It did not exist.
+    Created,
+    /// It was different.
+    Applied,
+    /// Somebody wrote it since it was read. The mirror will show it and wake the resource.
+    Again,
+    /// It belongs to somebody else, who is named if the object says so. It is left alone.
+    Foreign(Option<String>),
+    /// The API server refused it or did not answer.
+    Failed(Error),
+}
+
+/// Makes everything as desired. What is as desired already is left out of the answer. One object that is refused does not
+/// keep the others from being written.
+pub async fn converge(client: &Client, limit: Duration, live: Live, desired: Resources) -> Vec<Change> {
+    let Resources {
+        config_map,
+        secret,
+        headless_service,
+        service,
+        master_service,
+        replica_service,
+        disruption_budget,
+        stateful_set,
+    } = desired;
+    // the pods come last, for they need the others
+    let (config_map, secret, headless, service, master, replica, budget) = tokio::join!(
+        keep(client, limit, live.config_map, config_map),
+        keep(client, limit, live.secret, secret),
+        keep(client, limit, live.headless_service, headless_service),
+        keep(client, limit, live.service, service),
+        keep(client, limit, live.master_service, master_service),
+        keep(client, limit, live.replica_service, replica_service),
+        keep(client, limit, live.disruption_budget, disruption_budget),
+    );
+    let stateful_set = keep(client, limit, live.stateful_set, stateful_set).await;
+    let changes = [
+        config_map,
+        secret,
+        headless,
+        service,
+        master,
+        replica,
+        budget,
+        stateful_set,
+    ];
+    changes.into_iter().flatten().collect()
+}
+
+/// A kind that the operator makes.
+trait Made: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Wire {}
+impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Wire> Made for K {}
+trait Wire: Clone + Debug + Serialize + DeserializeOwned {}
+impl<T: Clone + Debug + Serialize + DeserializeOwned> Wire for T {}
+
+struct Kept<'a, K> {
+    api: Api<K>,
+    limit: Duration,
+    desired: &'a K,
+    name: String,
+}
+
+async fn keep<K: Made>(client: &Client, limit: Duration, live: Option<Arc<K>>, desired: K) -> Option<Change> {
+    let name = desired.name_any();
+    let kept = Kept {
+        api: Api::namespaced(client.clone(), &desired.namespace().unwrap_or_default()),
+        limit,
+        desired: &desired,
+        name: name.clone(),
+    };
+    let outcome = match live {
+        Some(live) => kept.update(&live).await,
+        None => kept.create().await.map(Some),
+    };
+    let outcome = match outcome {
+        Ok(outcome) => outcome?,
+        Err(error) if error.is_conflict() || error.is_absent() => Outcome::Again,
+        Err(error) => Outcome::Failed(error),
+    };
+    let kind = K::kind(&()).into_owned();
+    Some(Change { kind, name, outcome })
+}
+
+impl<K: Made> Kept<'_, K> {
+    async fn create(&self) -> Result<Outcome, Error> {
+        let params = PostParams {
+            field_manager: Some(names::FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let created = within(self.limit, self.what("create"), self.api.create(&params, self.desired)).await;
+        match created {
+            Ok(_) => Ok(Outcome::Created),
+            Err(error) if error.is_conflict() => self.unseen().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// It exists, and yet the mirror did not show it: the mirror is late, or the object lacks the label by which it is
+    /// watched, for it is somebody else's or was edited.
+    async fn unseen(&self) -> Result<Outcome, Error> {
+        let live = within(self.limit, self.what("read"), self.api.get(&self.name)).await?;
+        if self.is_foreign(&live) || !is_watched(&live) {
+            return Ok(self.update(&live).await?.unwrap_or(Outcome::Again));
+        }
+        Ok(Outcome::Again)
+    }
+
+    /// `None` if there is nothing to do.
+    async fn update(&self, live: &K) -> Result<Option<Outcome>, Error> {
+        if self.is_foreign(live) {
+            return Ok(Some(Outcome::Foreign(controller(live).map(|(owner, _)| owner))));
+        }
+        // on its way out: when it is gone it is made anew
+        if live.meta().deletion_timestamp.is_some() || !differs(&value(self.desired)?, &value(live)?) {
+            return Ok(None);
+        }
+        let mut version = live.resource_version();
+        if let Some(patch) = as_applied(live) {
+            let patch = Patch::Json::<()>(patch);
+            let params = PatchParams::default();
+            let call = self.api.patch(&self.name, &params, &patch);
+            version = within(self.limit, self.what("take over"), call)
+                .await?
+                .resource_version();
+        }
+        let mut desired = self.desired.clone();
+        desired.meta_mut().resource_version = version;
+        let params = PatchParams::apply(names::FIELD_MANAGER).force();
+        let patch = Patch::Apply(&desired);
+        within(
+            self.limit,
+            self.what("apply"),
+            self.api.patch(&self.name, &params, &patch),
+        )
+        .await?;
+        Ok(Some(Outcome::Applied))
+    }
+
+    fn is_foreign(&self, live: &K) -> bool {
+        controller(live).map(|(_, uid)| uid) != controller(self.desired).map(|(_, uid)| uid)
+    }
+
+    fn what(&self, verb: &str) -> String {
+        let namespace = self.desired.namespace().unwrap_or_default();
+        format!("{verb} {} {namespace}/{}", K::kind(&()), self.name)
+    }
+}
+
+/// The owner that controls an object, as kind and name, and its uid.
+fn controller<K: Resource>(object: &K) -> Option<(String, &str)> {
+    let owners = object.owner_references();
+    let owner = owners.iter().find(|owner| owner.controller == Some(true))?;
+    Some((format!("{} {}", owner.kind, owner.name), &owner.uid))
+}
+
+fn is_watched<K: Resource>(object: &K) -> bool {
+    object
+        .labels()
+        .get(names::LABEL_MANAGED_BY)
+        .is_some_and(|value| value == names::MANAGED_BY)
+}
+
+/// What was created counts as "updated" by its creator, and a server-side apply would share the ownership of every field
+/// with that entry for ever: a field that is no longer desired would stay. This turns the entry into one of an apply.
+fn as_applied<K: Resource>(live: &K) -> Option<JsonPatch> {
+    let entries = live.meta().managed_fields.as_deref().unwrap_or_default();
+    let index = entries.iter().position(|entry| {
+        entry.manager.as_deref() == Some(names::FIELD_MANAGER)
+            && entry.operation.as_deref() == Some("Update")
+            && entry.subresource.as_deref().unwrap_or_default().is_empty()
+    })?;
+    let test = TestOperation {
+        path: PointerBuf::from_tokens(["metadata", "resourceVersion"]),
+        value: json!(live.meta().resource_version),
+    };
+    let replace = ReplaceOperation {
+        path: PointerBuf::from_tokens(["metadata", "managedFields", &index.to_string(), "operation"]),
+        value: json!("Apply"),
+    };
+    Some(JsonPatch(vec![
+        PatchOperation::Test(test),
+        PatchOperation::Replace(replace),
+    ]))
+}
+
+fn value<K: Serialize>(object: &K) -> Result<Value, Error> {
+    serde_json::to_value(object).map_err(|error| Error::Unexpected(format!("an object cannot be written: {error}")))
+}
+
+#[cfg(test)]
+#[path = "objects_tests.rs"]
+mod tests;

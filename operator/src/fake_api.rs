@@ -1,0 +1,142 @@
+//! An API server for tests, in this process: objects by path, resource versions, conflicts and refusals.
+
+use http::{Method, Request, Response, StatusCode};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+/// Its state, shared with the test.
+#[derive(Clone, Default)]
+pub(crate) struct FakeApi(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Value>,
+    version: u64,
+    writes: Vec<String>,
+    refused: Vec<String>,
+}
+
+impl FakeApi {
+    pub(crate) fn client(&self) -> Client {
+        let api = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let api = api.clone();
+            async move { Ok::<_, Infallible>(api.answer(request).await) }
+        });
+        Client::new(service, "default")
+    }
+
+    /// Refuses writes whose path ends like this.
+    pub(crate) fn refuse(&self, ending: &str) {
+        self.0.lock().unwrap().refused.push(ending.to_owned());
+    }
+
+    /// Puts an object there, as somebody else would.
+    pub(crate) fn put(&self, path: &str, object: Value) {
+        self.0.lock().unwrap().store(path, object);
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
+        self.0.lock().unwrap().objects.get(path).cloned()
+    }
+
+    pub(crate) fn delete(&self, path: &str) {
+        self.0.lock().unwrap().objects.remove(path);
+    }
+
+    /// Accepted writes since the last call: `METHOD name`.
+    pub(crate) fn writes(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().writes)
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect_bytes().await.unwrap();
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let query = parts.uri.query().unwrap_or_default();
+        // so that callers race
+        tokio::task::yield_now().await;
+        let answer = self.0.lock().unwrap().act(&parts.method, parts.uri.path(), query, body);
+        let (code, body) = answer.unwrap_or_else(|code| (code, failure(code)));
+        Response::builder()
+            .status(code)
+            .body(Body::from(body.to_string().into_bytes()))
+            .unwrap()
+    }
+}
+
+fn failure(code: StatusCode) -> Value {
+    let reason = match code {
+        StatusCode::NOT_FOUND => "NotFound",
+        StatusCode::CONFLICT => "Conflict",
+        _ => "Forbidden",
+    };
+    json!({ "kind": "Status", "status": "Failure", "message": "no", "reason": reason, "code": code.as_u16() })
+}
+
+impl State {
+    fn act(
+        &mut self,
+        method: &Method,
+        path: &str,
+        query: &str,
+        body: Value,
+    ) -> Result<(StatusCode, Value), StatusCode> {
+        if *method == Method::GET {
+            return self
+                .objects
+                .get(path)
+                .cloned()
+                .map(|it| (StatusCode::OK, it))
+                .ok_or(StatusCode::NOT_FOUND);
+        }
+        let path = match *method == Method::POST {
+            true => format!("{path}/{}", body["metadata"]["name"].as_str().unwrap()),
+            false => path.to_owned(),
+        };
+        if self.refused.iter().any(|ending| path.ends_with(ending)) {
+            return Err(StatusCode::FORBIDDEN);
+        }
+        let existing = self.objects.get(&path).cloned();
+        let new = match (method.as_str(), existing) {
+            ("POST", Some(_)) => return Err(StatusCode::CONFLICT),
+            ("POST", None) => owned_by(body, "Update"),
+            ("PATCH", None) => return Err(StatusCode::NOT_FOUND),
+            ("PATCH", Some(mut old)) if body.is_array() => {
+                let patch: json_patch::Patch = serde_json::from_value(body).unwrap();
+                json_patch::patch(&mut old, &patch).map_err(|_| StatusCode::CONFLICT)?;
+                old
+            }
+            ("PATCH", Some(old)) => {
+                assert!(
+                    query.contains("force=true") && query.contains("fieldManager=redis-operator"),
+                    "{query}"
+                );
+                if body["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"] {
+                    return Err(StatusCode::CONFLICT);
+                }
+                owned_by(body, "Apply")
+            }
+            other => panic!("{other:?} is not expected"),
+        };
+        let name = path.rsplit('/').next().unwrap_or_default();
+        self.writes.push(format!("{method} {name}"));
+        Ok((StatusCode::OK, self.store(&path, new)))
+    }
+
+    fn store(&mut self, path: &str, mut object: Value) -> Value {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.objects.insert(path.to_owned(), object.clone());
+        object
+    }
+}
+
+fn owned_by(mut object: Value, operation: &str) -> Value {
+    object["metadata"]["managedFields"] = json!([{ "manager": "redis-operator", "operation": operation }]);
+    object
+}
