@@ -95,7 +95,7 @@ async fn work(
             session,
             key: key.clone(),
             args: Arc::clone(&args),
-            clock: clock.clone(),
+            clock,
             resources: Resources::default(),
         }))
     };

@@ -85,7 +85,7 @@ impl Resource {
                 &context.session.holder,
                 context.args.api_limit,
             ),
-            watch: Watch::new(login, settings, context.clock.clone(), wake),
+            watch: Watch::new(login, settings, context.clock, wake),
             held: Mutex::default(),
             namespace,
             name,

@@ -1,0 +1,204 @@
+//! What is known of one instance, and how each event changes it. No I/O here.
+
+use super::Seen;
+use crate::redis::{CallError, Connection, OpenError};
+use redis_operator_core::observed::{Answer, Moment, Reach};
+use redis_operator_core::replication::Upstream;
+use std::sync::Arc;
+
+/// What is known of one instance. Each event says whether it is worth a wake-up.
+pub(super) struct State {
+    connection: Option<Arc<Connection>>,
+    attached: bool,
+    /// The last answer came on this very connection.
+    answered: bool,
+    reach: Reach,
+    last: Option<Answer>,
+    /// When it was tried first, and heard last.
+    tried: Option<Moment>,
+    heard: Option<Moment>,
+    /// Its connection broke, and what the attempt to open it again finds is not known yet.
+    reopening: bool,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            connection: None,
+            attached: false,
+            answered: false,
+            reach: Reach::Untried,
+            last: None,
+            tried: None,
+            heard: None,
+            reopening: false,
+        }
+    }
+
+    /// An attempt to connect begins.
+    pub(super) fn trying(&mut self, now: Moment) {
+        self.tried.get_or_insert(now);
+    }
+
+    /// A connection is open; what it says is not known yet.
+    pub(super) fn opened(&mut self, connection: Arc<Connection>, now: Moment) {
+        self.heard = Some(now);
+        self.connection = Some(connection);
+        (self.attached, self.answered) = (false, false);
+    }
+
+    pub(super) fn not_opened(&mut self, error: &OpenError, now: Moment) -> bool {
+        self.reopening = false;
+        match error {
+            OpenError::Refused => {
+                let since = match self.reach {
+                    Reach::Refused { since } => since,
+                    _ => now,
+                };
+                self.turn(Reach::Refused { since })
+            }
+            OpenError::Unreachable(_) => self.silent(false),
+            OpenError::Hung => self.silent(true),
+            OpenError::Alive(text) | OpenError::Garbage(text) => self.alive(text, now),
+        }
+    }
+
+    /// It answered on this connection.
+    pub(super) fn answered(&mut self, connection: &Arc<Connection>, answer: Answer, now: Moment) -> bool {
+        if !self.holds(connection) {
+            return false;
+        }
+        let news = self.last.as_ref().is_none_or(|last| gist(last) != gist(&answer));
+        self.reopening = false;
+        self.answered = true;
+        self.heard = Some(now);
+        self.last = Some(answer.clone());
+        self.turn(Reach::Answers(Box::new(answer))) || news
+    }
+
+    /// A probe on this connection failed.
+    pub(super) fn failed(&mut self, connection: &Arc<Connection>, error: &CallError, now: Moment) -> bool {
+        if !self.holds(connection) {
+            return false;
+        }
+        match error {
+            CallError::Closed => self.broke(connection),
+            CallError::TimedOut => {
+                self.forget();
+                self.silent(false)
+            }
+            CallError::Unreadable(_) => {
+                self.forget();
+                self.alive(&error.to_string(), now)
+            }
+            CallError::Alive(text) => self.alive(text, now),
+            CallError::Denied(_) | CallError::NotAsClaimed(_) => self.alive(&error.to_string(), now),
+        }
+    }
+
+    /// This connection broke: always worth a wake-up, unless that is known already.
+    pub(super) fn broke(&mut self, connection: &Arc<Connection>) -> bool {
+        if !self.holds(connection) {
+            return false;
+        }
+        self.forget();
+        self.reopening = true;
+        self.silent(false);
+        true
+    }
+
+    pub(super) fn attached(&mut self, connection: &Arc<Connection>) {
+        self.attached |= self.holds(connection);
+    }
+
+    /// What followed this connection is known; without one, what followed the last one.
+    pub(super) fn is_settled(&self, connection: Option<&Arc<Connection>>) -> bool {
+        !self.reopening && connection.is_none_or(|connection| !self.holds(connection))
+    }
+
+    pub(super) fn connection(&self) -> Option<&Arc<Connection>> {
+        self.connection.as_ref()
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        self.attached
+    }
+
+    /// The attached connection, if this process answered on it.
+    pub(super) fn connection_to(&self, run_id: &str) -> Option<&Arc<Connection>> {
+        let speaks = self.attached && self.answered;
+        let last = self.last.as_ref().filter(|_| speaks)?;
+        self.connection
+            .as_ref()
+            .filter(|it| last.replication.run_id == run_id && !it.is_closed())
+    }
+
+    pub(super) fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        Seen {
+            reach: self.reach.clone(),
+            last: self.last.clone(),
+            attached: self.attached && self.connection.as_ref().is_some_and(|it| !it.is_closed()),
+        }
+    }
+
+    fn holds(&self, connection: &Arc<Connection>) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|held| Arc::ptr_eq(held, connection))
+    }
+
+    fn forget(&mut self) {
+        self.connection = None;
+        (self.attached, self.answered) = (false, false);
+        self.reopening = false;
+    }
+
+    fn silent(&mut self, accepts: bool) -> bool {
+        let since = self.heard.or(self.tried).unwrap_or_default();
+        self.turn(Reach::Silent { since, accepts })
+    }
+
+    fn alive(&mut self, text: &str, now: Moment) -> bool {
+        self.reopening = false;
+        self.heard = Some(now);
+        self.turn(Reach::Alive(text.to_owned()))
+    }
+
+    fn turn(&mut self, reach: Reach) -> bool {
+        let turned = kind(&self.reach) != kind(&reach);
+        self.reach = reach;
+        turned
+    }
+}
+
+/// The kind of a reach: a change of it is worth a wake-up.
+pub(super) fn kind(reach: &Reach) -> &'static str {
+    match reach {
+        Reach::Untried => "untried",
+        Reach::Answers(_) => "answers",
+        Reach::Alive(_) => "alive",
+        Reach::Refused { .. } => "refused",
+        Reach::Silent { accepts: true, .. } => "hung",
+        Reach::Silent { accepts: false, .. } => "silent",
+    }
+}
+
+/// An answer without what changes all the time: offsets, times and keys.
+fn gist(answer: &Answer) -> Answer {
+    let mut gist = answer.clone();
+    gist.asked = Moment::default();
+    gist.replication.started_micros = 0;
+    gist.replication.offset = 0;
+    gist.replication.keys = 0;
+    gist.replication.upstream = gist.replication.upstream.map(|upstream| Upstream {
+        down_seconds: None,
+        heard_seconds: None,
+        read_offset: 0,
+        ..upstream
+    });
+    gist
+}
