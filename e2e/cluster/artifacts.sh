@@ -63,5 +63,5 @@ make_exporter() {
 # The image of a Dockerfile whose context is DIR, as an OCI archive, with no registry and no daemon.
 make_image() { # NAME DIR
   cp "images/$1.Dockerfile" "$2/Dockerfile"
-  "$HERE/oci" "$2/out" "${IMAGE[$1]}" "$2"
+  "$HERE/../../scripts/oci" "$2/out" "${IMAGE[$1]}" "$2"
 }

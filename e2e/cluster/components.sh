@@ -3,14 +3,14 @@
 # shellcheck source=pki.sh
 . "$HERE/pki.sh"
 
-# spawn NODE COMPONENT CMD...: in the node's namespaces, with log and pid file.
+# spawn NODE COMPONENT CMD...: in the node's namespaces, with log and pid file, and without the locks of who starts it.
 spawn() {
   local node=$1 name=$2 enter=(nsenter "--net=/run/netns/$CLUSTER-$1")
   shift 2
   if [ -e "$RUN/$node-holder.pid" ]; then
     enter+=("--mount=/proc/$(cat "$RUN/$node-holder.pid")/ns/mnt")
   fi
-  setsid "${enter[@]}" "$@" >>"$LOGS/$node-$name.log" 2>&1 </dev/null 9<&- &
+  setsid "${enter[@]}" "$@" >>"$LOGS/$node-$name.log" 2>&1 </dev/null 7<&- 8<&- 9<&- &
   echo $! >"$RUN/$node-$name.pid"
 }
 

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # used by the scripts that read this file
 # What every script of this folder shares: names, places, and how to enter a node.
 set -euo pipefail
 

@@ -1,0 +1,47 @@
+# Verbs for people; the work is done in scripts/ and e2e/cluster/, which also run by themselves.
+# CLUSTER=name picks another cluster than "ro"; KUBECONFIG=file uses one that you have; PROFILE=dev makes a quick image.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit lint fmt crd cluster cluster-down image load deploy figures
+
+help: ## this table
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## a real cluster, a Redis, its master killed under writes: what a client sees
+	@scripts/demo
+
+test: ## everything, once: lints, unit tests and laws, real servers, a real cluster (KEEP=1 leaves it up)
+	@scripts/test
+
+unit: ## unit tests and laws, without a cluster
+	@scripts/stage unit
+
+lint: ## rustfmt, clippy, cargo-deny, CRD drift
+	@scripts/stage fmt
+	@scripts/stage clippy
+	@scripts/stage deny
+	@scripts/stage crd-drift
+
+fmt: ## rewrite the sources with rustfmt
+	@cargo fmt --all
+
+crd: ## rewrite the CRD in manifests/ from the Rust types
+	@scripts/crd
+
+cluster: ## bring up three-node Kubernetes on this machine (root; a healthy one is left as it is)
+	@e2e/cluster/up
+
+cluster-down: ## take it away; nothing stays but the build cache
+	@e2e/cluster/down
+
+image: ## the operator's image as target/redis-operator.tar
+	@scripts/image
+
+load: ## the image into the running cluster, and the operator restarted with it
+	@scripts/deploy --only-image
+
+deploy: ## the image and manifests/ into the running cluster, and wait until the operator is available
+	@scripts/deploy
+
+figures: ## the long counts of the README (resumable)
+	@scripts/figures

@@ -1,0 +1,14 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # used by the scripts that read this file
+# What the scripts of this folder share.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+TARGET=${CARGO_TARGET_DIR:-target}
+CACHE=${REDIS_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/redis-operator}
+NAMESPACE=redis-operator
+DEPLOYMENT=deployment/redis-operator
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+kubectl() { e2e/cluster/kubectl "$@"; }
