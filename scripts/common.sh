@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 TARGET=${CARGO_TARGET_DIR:-target}
 CACHE=${REDIS_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/redis-operator}
-NAMESPACE=redis-operator
+NAMESPACE=redis-operator-system
 DEPLOYMENT=deployment/redis-operator
 
 say() { printf '%s\n' "$*" >&2; }
