@@ -13,6 +13,10 @@ pub struct Memory {
     pub ended_since: Option<Moment>,
     /// Since when no process lives that holds what the record speaks of.
     pub nobody_since: Option<Moment>,
+    /// This holder held the record.
+    pub held: bool,
+    /// Since when another holds a record that this holder held, and the seq it had then.
+    pub succeeded: Option<(u64, Moment)>,
     /// When this process saw the resource first.
     pub first_seen: Option<Moment>,
     /// By pod uid: since when its container waits in a back-off.
@@ -30,6 +34,15 @@ impl Memory {
             Found::Record(record) => Some(crate::decide::View::new(seen, record)),
             Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
         };
+        if let Some(record) = view.as_ref().map(|view| view.record) {
+            let mine = record.holder == seen.holder;
+            self.held |= mine;
+            match self.succeeded {
+                _ if mine || !self.held => self.succeeded = None,
+                Some((seq, _)) if seq == record.seq => {}
+                Some(_) | None => self.succeeded = Some((record.seq, now)),
+            }
+        }
         let phase = view.as_ref().map(|view| (view.record.term, view.record.phase));
         if self.phase.map(|(term, phase, _)| (term, phase)) != phase {
             self.phase = phase.map(|(term, phase)| (term, phase, now));

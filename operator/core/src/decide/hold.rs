@@ -2,11 +2,24 @@
 
 use super::{Aside, Say, View};
 use crate::plan::Step;
+use std::time::Duration;
 
-/// A new leader first writes itself as holder: same term, seq + 1. Whoever is not holder does nothing more.
-pub(super) fn take_over(view: &View, _: &mut Aside) -> Say {
+/// A successor that does nothing with the record for this long is none: its name was written by hand, or it is gone
+/// and this operator leads again.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// A new leader first writes itself as holder: same term, seq + 1. Whoever was holder and finds another one's name was
+/// succeeded, whatever it believes of its lease, and does nothing more.
+pub(super) fn take_over(view: &View, aside: &mut Aside) -> Say {
     if view.record.holder == view.seen.holder {
         return None;
+    }
+    if let Some((_, since)) = view.seen.memory.succeeded {
+        let waited = view.seen.now.since(since);
+        if waited < IDLE {
+            aside.wake(IDLE.saturating_sub(waited));
+            return Some((vec![], "succeeded by another operator"));
+        }
     }
     let mut next = view.next();
     next.holder.clone_from(&view.seen.holder);
