@@ -21,7 +21,7 @@ pub const EXPORTER_PASSWORD: &str = "exporter-password";
 
 /// What the operator needs, and no key of the data: watching, replication, guard, members, clients.
 const OPERATOR_RULES: &str = "resetkeys resetchannels -@all +ping +info +role +hello +command +select +client +replicaof \
-+multi +exec +discard +wait +config|get +config|set +acl|whoami +acl|users +acl|list +acl|getuser +acl|setuser \
++multi +exec +discard +config|get +config|set +acl|whoami +acl|users +acl|list +acl|getuser +acl|setuser \
 +acl|deluser";
 /// Enough to see whether a server lives and follows.
 const PROBE_RULES: &str = "resetkeys resetchannels -@all +ping +info +role";

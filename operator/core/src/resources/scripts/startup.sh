@@ -1,10 +1,10 @@
 #!/bin/sh
-# Started is whoever is alive and has loaded its data. Until then nothing ends the process, however long it takes.
-reply=$(/etc/redis/ask.sh ping)
+# Started is whoever has loaded its data; until then nothing ends the process, however long it takes. PING would not
+# tell: a fenced server that loads replies MASTERDOWN.
+reply=$(/etc/redis/ask.sh info persistence)
 case $reply in
-*LOADING*)
-    echo "loading"
-    exit 1
-    ;;
+*loading:1*) echo "loading" ;; # first, for there is async_loading too
+*loading:0*) exit 0 ;;
+*) echo "no INFO: ${reply:-silent for 2 s}" ;;
 esac
-exec /etc/redis/liveness.sh
+exit 1

@@ -1,0 +1,220 @@
+//! A redis-server on loopback, with the very files that a pod mounts, moved to a directory of its own.
+#![allow(unreachable_pub, missing_docs, reason = "a module of one test")]
+
+use std::cell::Cell;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use redis_operator_core::api::{Redis, RedisSpec};
+use redis_operator_core::credentials::Passwords;
+use redis_operator_core::resources::{Inputs, build};
+
+pub const APPLICATION: &str = "application's password";
+
+pub struct Server {
+    pub passwords: Passwords,
+    pub port: u16,
+    dir: PathBuf,
+    process: Option<Child>,
+}
+
+impl Server {
+    /// Writes the files and starts the process.
+    pub fn start(spec: RedisSpec) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("redis-operator-core-{}-{number}", std::process::id()));
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let passwords = Passwords::derive(b"key", "uid");
+        let mut server = Self {
+            passwords,
+            port,
+            dir,
+            process: None,
+        };
+        server.write(spec);
+        server.run();
+        server
+    }
+
+    /// Stops the process, if it runs, and starts another one on the same data.
+    pub fn restart(&mut self, spec: RedisSpec) {
+        self.end();
+        self.write(spec);
+        self.run();
+    }
+
+    fn write(&self, spec: RedisSpec) {
+        let mut redis = Redis::new("test", spec);
+        redis.metadata.namespace = Some("default".to_owned());
+        redis.metadata.uid = Some("uid".to_owned());
+        let inputs = Inputs {
+            passwords: &self.passwords,
+            application_password: Some(APPLICATION),
+            holder: "test",
+            replicas: 1,
+        };
+        let built = build(&redis, &inputs).unwrap();
+        for sub in ["conf", "auth", "data"] {
+            std::fs::create_dir_all(self.dir.join(sub)).unwrap();
+        }
+        for (name, text) in built.config_map.data.unwrap() {
+            let path = self.dir.join("conf").join(name);
+            std::fs::write(&path, self.moved(&text)).unwrap();
+            executable(&path);
+        }
+        for (name, bytes) in built.secret.data.unwrap() {
+            std::fs::write(self.dir.join("auth").join(name), bytes.0).unwrap();
+        }
+    }
+
+    /// The same text for this directory and port.
+    fn moved(&self, text: &str) -> String {
+        let dir = self.dir.display();
+        text.replace("/etc/redis-auth", &format!("{dir}/auth"))
+            .replace("/etc/redis", &format!("{dir}/conf"))
+            .replace("dir /data", &format!("dir {dir}/data"))
+            .replace("6379", &self.port.to_string())
+    }
+
+    fn run(&mut self) {
+        let log = std::fs::File::create(self.dir.join("log")).unwrap();
+        let mut command = Command::new("redis-server");
+        command.arg(self.dir.join("conf/redis.conf")).stdout(log);
+        self.process = Some(
+            command
+                .spawn()
+                .expect("redis-server cannot be run: install redis-server and redis-tools"),
+        );
+        self.until("it listens", |server| {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).is_ok()
+        });
+    }
+
+    /// Waits for a condition, at most 10 s.
+    pub fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !holds(self) {
+            let log = || std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "not within 10 s: {what}\n{}",
+                log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What the server replies to a command of a user.
+    pub fn ask(&self, user: &str, password: &str, words: &[&str]) -> String {
+        let output = Command::new("timeout")
+            .args([
+                "5",
+                "redis-cli",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.port.to_string(),
+                "--user",
+                user,
+            ])
+            .args(words)
+            .env("REDISCLI_AUTH", password)
+            .stderr(Stdio::inherit())
+            .output();
+        String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
+    }
+
+    /// A connection that the server has accepted and keeps.
+    pub fn hold(&self) -> TcpStream {
+        let held = Cell::new(None);
+        self.until("it accepts a connection", |server| {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let mut reply = String::new();
+            let sent = stream
+                .write_all(b"PING\r\n")
+                .and_then(|()| BufReader::new(&stream).read_line(&mut reply));
+            let kept = sent.is_ok() && reply.starts_with("-NOAUTH");
+            held.set(Some(stream));
+            kept
+        });
+        held.take().unwrap()
+    }
+
+    /// Two commands on one connection of their own; the reply to the second, as it is on the wire.
+    pub fn raw(&self, first: &[&str], second: &[&str]) -> String {
+        let mut stream = BufReader::new(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap());
+        stream.get_ref().set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut reply = String::new();
+        for words in [first, second] {
+            let bulk = words
+                .iter()
+                .map(|word| format!("${}\r\n{word}\r\n", word.len()))
+                .collect::<String>();
+            stream
+                .get_mut()
+                .write_all(format!("*{}\r\n{bulk}", words.len()).as_bytes())
+                .unwrap();
+            reply.clear();
+            stream.read_line(&mut reply).unwrap();
+        }
+        reply
+    }
+
+    pub fn operator(&self, words: &[&str]) -> String {
+        self.ask("redis-operator", &self.passwords.operator, words)
+    }
+
+    pub fn application(&self, words: &[&str]) -> String {
+        self.ask("default", APPLICATION, words)
+    }
+
+    /// Makes it a serving master, as a promotion does.
+    pub fn promote(&self) {
+        assert_eq!(self.operator(&["replicaof", "no", "one"]), "OK");
+        assert_eq!(
+            self.operator(&["config", "set", "replica-serve-stale-data", "yes"]),
+            "OK"
+        );
+    }
+
+    /// Runs one of the mounted scripts as the kubelet does, and tells whether it succeeded.
+    pub fn probe(&self, script: &str) -> bool {
+        let Output { status, stderr, .. } = Command::new(self.dir.join("conf").join(script)).output().unwrap();
+        assert_eq!(String::from_utf8(stderr).unwrap(), "", "{script}");
+        status.success()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let pid = self.process.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    pub fn end(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o555)).unwrap();
+}
