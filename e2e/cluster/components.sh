@@ -62,16 +62,18 @@ start_recycler() {
   spawn cp recycler "$HERE/recycler"
 }
 
-# The node's own view of the file system: kubelet and CNI plugins have folders that cannot be told otherwise, and every
-# mount made for a container vanishes with the node. The holder keeps it while components come and go.
+# The node's own view of the file system: some folders are fixed (see FIXED), and every mount that is made for a container
+# vanishes with the node. The holder keeps it while components come and go.
 start_holder() { # NODE
   local own=$VAR/$1
-  mkdir -p "$own"/{kubelet,cni,containers} /var/lib/{kubelet,cni} /var/log/containers
+  mkdir -p "${FIXED[@]}" "${FIXED[@]/#/$own/fixed}"
   # shellcheck disable=SC2016 # expanded inside
-  spawn "$1" holder unshare --mount --propagation private sh -c '
-    mount --make-rshared / &&
-    mount --bind "$0/kubelet" /var/lib/kubelet && mount --bind "$0/cni" /var/lib/cni &&
-    mount --bind "$0/containers" /var/log/containers && : >"$0/held" && exec sleep infinity' "$own"
+  spawn "$1" holder unshare --mount --propagation private sh -ec '
+    own=$0
+    mount --make-rshared /
+    for folder; do mount --bind "$own/fixed$folder" "$folder"; done
+    touch "$own/held"
+    exec sleep infinity' "$own" "${FIXED[@]}"
   await 5 "the namespace of node $1" test -e "$own/held"
 }
 
@@ -97,6 +99,10 @@ state = "$run/containerd"
   sandbox_image = "${IMAGE[pause]}"
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      Root = "$run/runc"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "$own/net.d"

@@ -9,6 +9,8 @@ RUN=/run/$CLUSTER        # sockets, pid files, kubeconfig
 VAR=/var/lib/$CLUSTER    # everything else: etcd, containers, volumes, certificates, logs
 LOGS=$VAR/logs
 ADMIN=$RUN/kubeconfig
+# Folders that kubelet, CNI and containerd's shims use whatever one tells them; every node mounts its own there.
+FIXED=(/var/lib/kubelet /var/lib/cni /var/log/containers /run/containerd/s)
 CP=172.30.0.2            # the control plane's address on the cluster's own network
 SERVICES=10.96.0.0/16
 CACHE=${REDIS_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/redis-operator}

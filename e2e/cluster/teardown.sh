@@ -14,7 +14,7 @@ processes() {
 exists() { [ -e "$RUN" ] || [ -e "$VAR" ] || [ -n "$(namespaces)" ]; }
 
 tear_down() {
-  local namespace cgroup pids deadline=$((SECONDS + 20))
+  local namespace cgroup folder pids deadline=$((SECONDS + 20))
   while pids=$(processes | sort -u) && [ -n "$pids" ]; do
     # shellcheck disable=SC2086 # one word a process
     kill -KILL $pids 2>/dev/null || true
@@ -29,6 +29,9 @@ tear_down() {
     find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null || true
   done
   rm -rf "$RUN" "$VAR"
-  # Places to mount on; other programs may use them too.
-  rmdir --ignore-fail-on-non-empty /var/lib/kubelet /var/lib/cni /var/log/containers 2>/dev/null || true
+  # Removing a folder would take away what another cluster's node has mounted there.
+  for folder in "${FIXED[@]}"; do
+    grep -qs " $folder " /proc/[0-9]*/mountinfo || rmdir --ignore-fail-on-non-empty "$folder" 2>/dev/null || true
+  done
+  rmdir --ignore-fail-on-non-empty /run/containerd 2>/dev/null || true
 }
