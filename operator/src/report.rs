@@ -45,7 +45,6 @@ pub async fn report(
         field_manager: Some(names::FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    context.metrics.wrote("patch", "Redis/status");
     let call = redises.patch_status(&resource.name, &params, &patch);
     within(
         context.args.api_limit,
