@@ -63,6 +63,7 @@ pub fn reach(name: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
 
     #[test]
     fn kill_is_the_default() {
@@ -83,10 +84,32 @@ mod tests {
         assert!(":kill".parse::<FailPoint>().is_err());
     }
 
+    const VICTIM: &str = "REDIS_OPERATOR_TEST_VICTIM";
+
+    /// Run by the test below, in a process of its own.
     #[test]
-    fn nothing_happens_elsewhere() {
-        reach("unarmed");
-        arm("somewhere".parse().unwrap());
+    #[ignore = "ends its process"]
+    fn victim() {
+        if std::env::var_os(VICTIM).is_none() {
+            return;
+        }
+        reach("here");
+        arm("here".parse().unwrap());
         reach("elsewhere");
+        println!("alive so far");
+        reach("here");
+        println!("still alive");
+    }
+
+    #[test]
+    fn the_process_ends_at_the_armed_point_and_nowhere_else() {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "fail_point::tests::victim", "--ignored", "--nocapture"])
+            .env(VICTIM, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("alive so far") && !said.contains("still alive"), "{said}");
+        assert_eq!(output.status.signal(), Some(9));
     }
 }

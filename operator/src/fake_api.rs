@@ -105,7 +105,11 @@ impl State {
         let new = match (method.as_str(), existing) {
             ("POST", Some(_)) => return Err(StatusCode::CONFLICT),
             ("POST", None) => owned_by(body, "Update"),
-            ("PATCH", None) => return Err(StatusCode::NOT_FOUND),
+            ("PATCH" | "PUT", None) => return Err(StatusCode::NOT_FOUND),
+            ("PUT", Some(old)) if body["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"] => {
+                return Err(StatusCode::CONFLICT);
+            }
+            ("PUT", Some(_)) => body,
             ("PATCH", Some(mut old)) if body.is_array() => {
                 let patch: json_patch::Patch = serde_json::from_value(body).unwrap();
                 json_patch::patch(&mut old, &patch).map_err(|_| StatusCode::CONFLICT)?;

@@ -96,3 +96,105 @@ async fn release(election: &LeaderElection, session: &Session) {
         Err(_) => tracing::warn!(holder = %session.holder, "stopped; the lease could not be released and will expire"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_api::FakeApi;
+    use serde_json::json;
+    use std::future::pending;
+    use tokio::sync::{mpsc, oneshot};
+
+    const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/a/leases/redis-operator";
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn timings() -> Lease {
+        Lease {
+            lease_name: "redis-operator".to_owned(),
+            lease_duration: Duration::from_secs(1),
+            renew_deadline: Duration::from_millis(500),
+            retry_period: Duration::from_millis(20),
+        }
+    }
+
+    fn holder(api: &FakeApi) -> Option<String> {
+        Some(api.get(PATH)?["spec"]["holderIdentity"].as_str()?.to_owned())
+    }
+
+    /// Tells who begins to lead, and who held the lease when that stretch ended.
+    struct Stretch(FakeApi, mpsc::UnboundedSender<Option<String>>);
+
+    impl Drop for Stretch {
+        fn drop(&mut self) {
+            let _ = self.1.send(holder(&self.0));
+        }
+    }
+
+    struct Candidate {
+        began: mpsc::UnboundedReceiver<String>,
+        ended: mpsc::UnboundedReceiver<Option<String>>,
+        stop: oneshot::Sender<()>,
+    }
+
+    fn candidate(api: &FakeApi, pod: &'static str) -> Candidate {
+        let (begin, began) = mpsc::unbounded_channel();
+        let (end, ended) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel();
+        let api = api.clone();
+        tokio::spawn(async move {
+            let run = |session: Session| {
+                let (api, begin, end) = (api.clone(), begin.clone(), end.clone());
+                async move {
+                    let _stretch = Stretch(api, end);
+                    begin.send(session.holder).unwrap();
+                    pending::<()>().await;
+                }
+            };
+            let stop = async { drop(stopped.await) };
+            let metrics = Metrics::new().unwrap();
+            lead(api.client(), "a", pod, &timings(), &metrics, stop, run)
+                .await
+                .unwrap();
+        });
+        Candidate { began, ended, stop }
+    }
+
+    async fn next<T>(receiver: &mut mpsc::UnboundedReceiver<T>) -> T {
+        tokio::time::timeout(LIMIT, receiver.recv()).await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn o06_a_leader_that_stops_hands_over_at_once() {
+        let api = FakeApi::default();
+        let mut one = candidate(&api, "one");
+        let first = next(&mut one.began).await;
+        assert_eq!(holder(&api), Some(first.clone()));
+        let mut two = candidate(&api, "two");
+        let asked = std::time::Instant::now();
+        one.stop.send(()).unwrap();
+        assert_eq!(
+            next(&mut one.ended).await,
+            Some(first),
+            "work stops before the lease is given away"
+        );
+        assert!(next(&mut two.began).await.starts_with("two/"));
+        assert!(
+            asked.elapsed() < timings().lease_duration,
+            "the lease was released, it did not expire"
+        );
+    }
+
+    #[tokio::test]
+    async fn o07_who_loses_the_lease_stops_and_comes_back_as_another() {
+        let api = FakeApi::default();
+        let mut one = candidate(&api, "one");
+        let first = next(&mut one.began).await;
+        let mut lease = api.get(PATH).unwrap();
+        lease["spec"]["holderIdentity"] = json!("thief");
+        api.put(PATH, lease);
+        assert_eq!(next(&mut one.ended).await, Some("thief".to_owned()));
+        let second = next(&mut one.began).await;
+        assert!(second.starts_with("one/") && second != first, "{second}");
+        assert_eq!(holder(&api), Some(second));
+    }
+}

@@ -21,7 +21,7 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// A resource as the API server has it, or what is wrong with it: one that cannot be read must not hide the others.
@@ -182,6 +182,9 @@ where
     store
 }
 
+/// Watches that fail less than this after one another fail for one reason.
+const OUTAGE: Duration = Duration::from_secs(15);
+
 /// A list that begins anew replaces the copy as a whole, so whatever was there before may have changed or gone.
 async fn wake_on<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>>,
@@ -200,18 +203,16 @@ async fn wake_on<K>(
             .collect::<HashSet<_>>()
     };
     let mut before = HashSet::new();
-    let mut failing = false;
+    let mut failed: Option<Instant> = None;
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
-        if let Err(error) = &event
-            && !failing
-        {
-            tracing::warn!(kind, %error, "cannot watch; trying again until it works");
+        if let Err(error) = &event {
+            // one line per outage: attempts follow each other more closely than this
+            if failed.is_none_or(|before| before.elapsed() > OUTAGE) {
+                tracing::warn!(kind, %error, "cannot watch; trying again until it works");
+            }
+            failed = Some(Instant::now());
         }
-        if failing && event.is_ok() {
-            tracing::info!(kind, "watching again");
-        }
-        failing = event.is_err();
         match event {
             Ok(Event::Apply(object) | Event::Delete(object)) => {
                 about(&object).into_iter().for_each(|it| triggers.wake(it))
