@@ -90,3 +90,110 @@ fn zero(value: &Value) -> bool {
         Value::Object(map) => map.is_empty(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    /// What an API server adds: defaults, foreign labels, status.
+    fn adorned(value: &Value) -> Value {
+        match value {
+            Value::Object(map) => {
+                let mut map: Map<_, _> = map.iter().map(|(key, value)| (key.clone(), adorned(value))).collect();
+                map.insert("added by the server".to_owned(), json!("x"));
+                Value::Object(map)
+            }
+            Value::Array(list) => list.iter().map(adorned).collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a-z]{0,3}".prop_map(Value::from)
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-c]", inner, 0..4).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_applied_is_no_drift_whatever_the_server_adds(desired in any_json()) {
+            prop_assert!(!differs(&desired, &desired));
+            prop_assert!(!differs(&desired, &adorned(&desired)));
+        }
+
+        #[test]
+        fn any_other_value_is_drift(desired in any_json(), live in any_json()) {
+            // what is within each other differs at most in what may be left out
+            if !differs(&desired, &live) && !differs(&live, &desired) {
+                prop_assert_eq!(pruned(&desired), pruned(&live));
+            }
+        }
+    }
+
+    fn pruned(value: &Value) -> Value {
+        match value {
+            Value::Object(map) => map
+                .iter()
+                .filter(|(_, value)| !zero(value))
+                .map(|(key, value)| (key.clone(), pruned(value)))
+                .collect(),
+            Value::Array(list) => list.iter().map(pruned).collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+        }
+    }
+
+    #[test]
+    fn edits_are_drift() {
+        let desired = json!({ "spec": { "replicas": 3, "selector": { "redis": "a" }, "ports": [{ "port": 6379 }] } });
+        for live in [
+            json!({ "spec": { "replicas": 4, "selector": { "redis": "a" }, "ports": [{ "port": 6379 }] } }),
+            json!({ "spec": { "selector": { "redis": "a" }, "ports": [{ "port": 6379 }] } }),
+            json!({ "spec": { "replicas": 3, "selector": { "redis": "a", "x": "y" }, "ports": [{ "port": 6379 }] } }),
+            json!({ "spec": { "replicas": 3, "selector": { "redis": "a" }, "ports": [{ "port": 6380 }] } }),
+            json!({ "spec": { "replicas": 3, "selector": { "redis": "a" }, "ports": [{ "port": 6379 }, { "port": 1 }] } }),
+            json!({ "spec": { "replicas": 3, "selector": { "redis": "a" } } }),
+            json!({ "spec": "x" }),
+            json!({}),
+            json!(null),
+        ] {
+            assert!(differs(&desired, &live), "{live}");
+        }
+    }
+
+    #[test]
+    fn a_selector_of_the_master_service_is_drift() {
+        let desired = json!({ "spec": { "selector": {} } });
+        assert!(!differs(&desired, &json!({ "spec": {} })));
+        assert!(differs(&desired, &json!({ "spec": { "selector": { "redis": "a" } } })));
+    }
+
+    #[test]
+    fn quantities_are_compared_as_amounts_and_only_they() {
+        let desired = json!({ "limits": { "cpu": "0.5", "memory": "1024Mi" }, "requests": { "storage": "1Gi" } });
+        assert!(!differs(
+            &desired,
+            &json!({ "limits": { "cpu": "500m", "memory": "1Gi" }, "requests": { "storage": "1Gi" } })
+        ));
+        assert!(differs(
+            &desired,
+            &json!({ "limits": { "cpu": "501m", "memory": "1Gi" }, "requests": { "storage": "1Gi" } })
+        ));
+        assert!(differs(&json!({ "name": "1Gi" }), &json!({ "name": "1024Mi" })));
+    }
+
+    #[test]
+    fn a_field_whose_absence_means_yes_must_be_there() {
+        assert!(differs(&json!({ "enableServiceLinks": false }), &json!({})));
+        assert!(!differs(&json!({ "readOnly": false, "value": "" }), &json!({})));
+    }
+}

@@ -3,14 +3,18 @@
 //! Generated passwords are derived from the operator's key and from uids, so that a Secret that somebody deleted comes
 //! back identical and no running server has to be told. Servers get hashes only.
 
+mod application;
+
 use std::collections::BTreeMap;
 
 use hmac::{Hmac, Mac};
 use k8s_openapi::ByteString;
 use sha2::{Digest, Sha256};
 
-use crate::api::{ApplicationCommands, SecretKeyRef};
+use crate::api::ApplicationCommands;
 use crate::names;
+
+pub use application::{PasswordProblem, application_password};
 
 /// Key of the operator's password in the Secret `redis-<n>`.
 pub const OPERATOR_PASSWORD: &str = "operator-password";
@@ -118,47 +122,6 @@ pub fn auth_conf(passwords: &Passwords, application: Option<&str>, commands: App
     ];
     let lines = users.map(|(name, password, rules)| format!("user {name} on {password} {rules}\n"));
     lines.concat()
-}
-
-/// Why a Secret does not give the applications a password; each is a sentence that names Secret and key.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PasswordProblem {
-    /// There is no such Secret.
-    #[error("spec.password.secretKeyRef: there is no Secret {0:?} in this namespace: create it, or name another one")]
-    NoSecret(String),
-    /// The Secret lacks the key.
-    #[error("spec.password.secretKeyRef: Secret {0:?} has no key {1:?}: add it, or name another key")]
-    NoKey(String, String),
-    /// The value is unusable.
-    #[error("spec.password.secretKeyRef: key {1:?} of Secret {0:?} {2}")]
-    Value(String, String, &'static str),
-}
-
-/// The applications' password from a Secret's data (`None`: no such Secret). Newlines are refused rather than cut: the
-/// applications read the same Secret, and would send them.
-pub fn application_password(
-    reference: &SecretKeyRef,
-    secret: Option<&BTreeMap<String, ByteString>>,
-) -> Result<String, PasswordProblem> {
-    let (name, key) = (reference.name.clone(), reference.key.clone());
-    let Some(data) = secret else {
-        return Err(PasswordProblem::NoSecret(name));
-    };
-    let Some(ByteString(bytes)) = data.get(&reference.key) else {
-        return Err(PasswordProblem::NoKey(name, key));
-    };
-    let problem = match std::str::from_utf8(bytes) {
-        Err(_) => "is not text: use UTF-8",
-        Ok("") => "is empty: give it a value, or remove spec.password for servers without a password",
-        Ok(text) if text.ends_with('\n') || text.ends_with('\r') => {
-            "ends with a newline: write it without one, for example with printf '%s' or kubectl create secret --from-literal"
-        }
-        Ok(text) if text.chars().any(char::is_control) => {
-            "contains a newline or another control character: choose a password on one line"
-        }
-        Ok(text) => return Ok(text.to_owned()),
-    };
-    Err(PasswordProblem::Value(name, key, problem))
 }
 
 /// HMAC-SHA256 over the parts, each ended by a byte that none of them contains.
@@ -274,29 +237,5 @@ mod tests {
             );
         }
         assert!(!line(auth_conf(&passwords(), None, ApplicationCommands::All)).contains('-'));
-    }
-
-    #[test]
-    fn b02_an_unusable_password_is_named_with_its_secret_and_key() {
-        let reference = SecretKeyRef {
-            name: "my-secret".to_owned(),
-            key: "my-key".to_owned(),
-        };
-        assert!(
-            application_password(&reference, None)
-                .unwrap_err()
-                .to_string()
-                .contains("my-secret")
-        );
-        assert!(application_password(&reference, Some(&data(&[("other", b"x")]))).is_err());
-        for value in [&b""[..], b"x\n", b"x\r\n", b"x\ny", b"x\0", b"\xff", b"\n"] {
-            let message = application_password(&reference, Some(&data(&[("my-key", value)])))
-                .unwrap_err()
-                .to_string();
-            assert!(message.contains("my-secret") && message.contains("my-key"), "{message}");
-            assert!(!message.contains("x\n"));
-        }
-        let good = application_password(&reference, Some(&data(&[("my-key", "pass wörd".as_bytes())])));
-        assert_eq!(good.as_deref(), Ok("pass wörd"));
     }
 }
