@@ -30,6 +30,7 @@ async fn main() -> anyhow::Result<()> {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         pod = args.identity.pod_name,
+        node = args.identity.node,
         "starting"
     );
     let stop = stop_signal()?;
