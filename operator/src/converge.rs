@@ -4,14 +4,17 @@ use crate::controller::Context;
 use crate::error::within;
 use crate::objects::{self, Change, Live, Outcome};
 use crate::resource::{Held, Resource};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use redis_operator_core::api::Redis;
 use redis_operator_core::credentials::application_password;
 use redis_operator_core::names;
 use redis_operator_core::record::Found;
-use redis_operator_core::resources::{self, Inputs};
+use redis_operator_core::resources::{self, Inputs, Refusal, Resources};
 use redis_operator_core::status::Trouble;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -34,28 +37,11 @@ pub async fn converge(
     if !may_write(context, resource, &live).await {
         return vec![];
     }
-    let password = match password(context, held, redis, &resource.namespace).await {
-        Ok(password) => password,
-        Err(message) => {
-            return vec![Trouble {
-                reason: "PasswordUnusable".to_owned(),
-                message,
-            }];
-        }
-    };
-    let inputs = Inputs {
-        passwords: &resource.passwords,
-        application_password: password.as_deref(),
-        holder: &context.session.holder,
-        replicas: replicas(&live, resource, redis, record),
-    };
-    let built = match resources::build(redis, &inputs) {
+    let built = match desired(context, resource, held, redis, record, &live).await {
         Ok(built) => built,
-        Err(refusal) => {
-            return vec![Trouble {
-                reason: refusal.reason.to_owned(),
-                message: refusal.message,
-            }];
+        Err(trouble) => {
+            touch(context, resource, &live).await;
+            return vec![trouble];
         }
     };
     let changes = objects::converge(&context.clients.calls, context.args.api_limit, live, built).await;
@@ -63,6 +49,53 @@ pub async fn converge(
         .into_iter()
         .filter_map(|change| trouble(&resource.namespace, change))
         .collect()
+}
+
+/// Every object as it should be, or why that cannot be said.
+async fn desired(
+    context: &Context,
+    resource: &Resource,
+    held: &mut Held,
+    redis: &Redis,
+    record: &Found,
+    live: &Live,
+) -> Result<Resources, Trouble> {
+    let password = password(context, held, redis, &resource.namespace).await;
+    let password = password.map_err(|message| Trouble {
+        reason: "PasswordUnusable".to_owned(),
+        message,
+    })?;
+    let inputs = Inputs {
+        passwords: &resource.passwords,
+        application_password: password.as_deref(),
+        holder: &context.session.holder,
+        replicas: replicas(live, resource, redis, record),
+    };
+    let refused = |refusal: Refusal| Trouble {
+        reason: refusal.reason.to_owned(),
+        message: refusal.message,
+    };
+    resources::build(redis, &inputs).map_err(refused)
+}
+
+/// Nothing can be applied now, but members can join all the same: this holder's name alone goes into the StatefulSet, so
+/// that a predecessor's late write of it conflicts.
+async fn touch(context: &Context, resource: &Resource, live: &Live) {
+    let Some(set) = &live.stateful_set else { return };
+    let holder = &context.session.holder;
+    if set.annotations().get(names::ANNOTATION_HOLDER) == Some(holder) {
+        return;
+    }
+    let mut annotations = serde_json::Map::new();
+    annotations.insert(names::ANNOTATION_HOLDER.to_owned(), json!(holder));
+    let meta = json!({"uid": set.uid(), "resourceVersion": set.resource_version(), "annotations": annotations});
+    let sets: Api<StatefulSet> = Api::namespaced(context.clients.calls.clone(), &resource.namespace);
+    let (params, patch) = (PatchParams::default(), Patch::Merge(json!({"metadata": meta})));
+    let name = set.name_any();
+    let call = sets.patch_metadata(&name, &params, &patch);
+    if let Err(error) = within(context.args.api_limit, format!("touch StatefulSet {name}"), call).await {
+        tracing::debug!(%error, "the StatefulSet is not touched yet");
+    }
 }
 
 /// A StatefulSet that this holder wrote last has not been touched by a successor, and a write based on it conflicts as soon

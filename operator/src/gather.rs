@@ -8,6 +8,7 @@ use crate::resource::{Held, Resource};
 use crate::watch::Target;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -16,6 +17,7 @@ use redis_operator_core::names;
 use redis_operator_core::observed::{Desired, Instance, Observed};
 use redis_operator_core::record::{Found, Record};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Observes one resource.
 ///
@@ -35,7 +37,11 @@ pub async fn observe(
     let slice = ObjectRef::<EndpointSlice>::new(&names::master_service(&resource.name)).within(&resource.namespace);
     let slice = context.mirrors.slices.get(&slice);
     let slice = resource.cluster.slice(slice.as_deref()).await?;
-    let (all, mut instances) = instances(context, resource);
+    let Pods {
+        all,
+        own: mut instances,
+        set_holder,
+    } = Pods::of(context, resource);
     let targets: Vec<_> = instances.values().filter_map(target).collect();
     resource.watch.set_targets(&targets);
     let master = written(&record)
@@ -69,6 +75,7 @@ pub async fn observe(
         record,
         instances,
         departed: held.pods.departed(&context.mirrors.nodes),
+        set_holder,
         slice,
         memory: Default::default(),
         now: context.clock.now(),
@@ -81,26 +88,35 @@ pub async fn observe(
     Ok(seen)
 }
 
-fn instances(
-    context: &Context,
-    resource: &Resource,
-) -> (
-    Vec<std::sync::Arc<k8s_openapi::api::core::v1::Pod>>,
-    BTreeMap<String, Instance>,
-) {
-    let set = ObjectRef::<StatefulSet>::new(&names::object(&resource.name)).within(&resource.namespace);
-    let set = context.mirrors.stateful_sets.get(&set);
-    let ours = |set: &StatefulSet| set.owner_references().iter().any(|owner| owner.uid == resource.uid);
-    let all = context.mirrors.pods_of(&resource.namespace, &resource.name);
-    // A StatefulSet of that name which belongs to somebody else: so do its pods.
-    if set.as_deref().is_some_and(|set| !ours(set)) {
-        return (all, BTreeMap::new());
+/// What the caches show of a resource's pods.
+struct Pods {
+    all: Vec<Arc<Pod>>,
+    own: BTreeMap<String, Instance>,
+    set_holder: Option<String>,
+}
+
+impl Pods {
+    fn of(context: &Context, resource: &Resource) -> Self {
+        let set = ObjectRef::<StatefulSet>::new(&names::object(&resource.name)).within(&resource.namespace);
+        let set = context.mirrors.stateful_sets.get(&set);
+        let all = context.mirrors.pods_of(&resource.namespace, &resource.name);
+        let holder = |set: &StatefulSet| {
+            set.annotations()
+                .get(names::ANNOTATION_HOLDER)
+                .cloned()
+                .unwrap_or_default()
+        };
+        let set_holder = set.as_deref().map(holder);
+        let ours = |set: &StatefulSet| set.owner_references().iter().any(|owner| owner.uid == resource.uid);
+        // A StatefulSet of that name which belongs to somebody else: so do its pods.
+        let ours = set.as_deref().is_none_or(ours);
+        let own = all
+            .iter()
+            .filter(|_| ours)
+            .filter_map(|pod| pods::instance(pod, &resource.name, set.as_deref()));
+        let own = own.map(|instance| (instance.pod.clone(), instance)).collect();
+        Self { all, own, set_holder }
     }
-    let own = all
-        .iter()
-        .filter_map(|pod| pods::instance(pod, &resource.name, set.as_deref()));
-    let own = own.map(|instance| (instance.pod.clone(), instance)).collect();
-    (all, own)
 }
 
 fn target(instance: &Instance) -> Option<Target> {

@@ -161,6 +161,8 @@ pub struct Observed {
     pub instances: BTreeMap<String, Instance>,
     /// By pod uid: pods that the record names and that no longer exist.
     pub departed: BTreeMap<String, Departed>,
+    /// The holder that wrote the StatefulSet last; none if it does not exist.
+    pub set_holder: Option<String>,
     /// The master's slice; none if it does not exist.
     pub slice: Option<Slice>,
     /// What this process remembers; losing it only delays.

@@ -36,7 +36,13 @@ fn rename(view: &View, master: Living) -> Say {
 }
 
 fn admit(view: &View, master: Living, aside: &mut Aside) -> Say {
-    if view.record.at(Stage::Leaving).next().is_some() {
+    // Until this holder has written the StatefulSet, a predecessor's late lowering of it may still take a pod away.
+    let touched = view
+        .seen
+        .set_holder
+        .as_ref()
+        .is_none_or(|holder| *holder == view.seen.holder);
+    if !touched || view.record.at(Stage::Leaving).next().is_some() {
         return None;
     }
     let stranger = |instance: &&Instance| {
