@@ -134,3 +134,13 @@ fn lists_of_the_status_can_be_applied_by_key() {
     }
     assert_eq!(status["record"]["x-kubernetes-preserve-unknown-fields"], true);
 }
+
+#[test]
+fn any_part_of_a_status_is_a_status() {
+    let schema = schema();
+    let status = &schema["properties"]["status"];
+    assert_eq!(status.get("required"), None);
+    assert_eq!(status["properties"]["lastFailover"].get("required"), None);
+    let empty: redis_operator_core::api::RedisStatus = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(json!(empty), json!({}));
+}
