@@ -5,8 +5,9 @@ use crate::error::within;
 use crate::objects::{self, Change, Live, Outcome};
 use crate::resource::{Held, Resource};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Endpoints, Secret};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use redis_operator_core::api::Redis;
 use redis_operator_core::credentials::application_password;
@@ -44,11 +45,51 @@ pub async fn converge(
             return vec![trouble];
         }
     };
+    remove_strays(context, resource).await;
     let changes = objects::converge(&context.clients.calls, context.args.api_limit, live, built).await;
     changes
         .into_iter()
         .filter_map(|change| trouble(&resource.namespace, change))
         .collect()
+}
+
+/// Somebody gave the `-master` Service a selector, and Kubernetes made endpoints from it, which it leaves behind when the
+/// selector is taken back: every pod would be behind the master's name. Whatever is not the operator's slice goes.
+async fn remove_strays(context: &Context, resource: &Resource) {
+    let service = names::master_service(&resource.name);
+    let stray = |slice: &EndpointSlice| {
+        let of = slice.labels().get(names::LABEL_SERVICE_NAME);
+        slice.namespace().as_ref() == Some(&resource.namespace) && of == Some(&service) && slice.name_any() != service
+    };
+    let strays = context.mirrors.slices.state_filter(|slice| stray(slice));
+    if strays.is_empty() {
+        return;
+    }
+    let slices: Api<EndpointSlice> = Api::namespaced(context.clients.calls.clone(), &resource.namespace);
+    let endpoints: Api<Endpoints> = Api::namespaced(context.clients.calls.clone(), &resource.namespace);
+    let params = DeleteParams::default();
+    tracing::warn!(redis = resource.name, service, "somebody else's endpoints are removed");
+    let gone = within(
+        context.args.api_limit,
+        format!("delete Endpoints {service}"),
+        endpoints.delete(&service, &params),
+    );
+    let mut outcomes = vec![gone.await.map(drop)];
+    for name in strays.iter().map(|slice| slice.name_any()) {
+        let gone = within(
+            context.args.api_limit,
+            format!("delete EndpointSlice {name}"),
+            slices.delete(&name, &params),
+        );
+        outcomes.push(gone.await.map(drop));
+    }
+    for error in outcomes
+        .into_iter()
+        .filter_map(Result::err)
+        .filter(|error| !error.is_absent())
+    {
+        tracing::warn!(%error, "somebody else's endpoints are still there");
+    }
 }
 
 /// Every object as it should be, or why that cannot be said.

@@ -56,6 +56,11 @@ impl Error {
             .is_some_and(|status| status.code == 409 || (status.code == 422 && is_failed_patch(status)))
     }
 
+    /// The API server says that the object would be invalid.
+    pub fn is_refused(&self) -> bool {
+        self.status().is_some_and(|status| status.code == 422) && !self.is_conflict()
+    }
+
     /// The object does not exist.
     pub fn is_absent(&self) -> bool {
         self.status().is_some_and(|status| status.code == 404)

@@ -203,6 +203,18 @@ impl<K: Made> Kept<'_, K> {
                 .await?
                 .resource_version();
         }
+        let applied = self.apply(version.clone()).await;
+        match applied {
+            Ok(now) if !differs(&value(self.desired)?, &value(&now)?) => {}
+            Ok(now) => self.overwrite(now.resource_version()).await?,
+            // An apply merges lists by key, and what it merges may be impossible: two ports of one name.
+            Err(error) if error.is_refused() => self.overwrite(version).await?,
+            Err(error) => return Err(error),
+        }
+        Ok(Some(Outcome::Applied))
+    }
+
+    async fn apply(&self, version: Option<String>) -> Result<K, Error> {
         let mut desired = self.desired.clone();
         desired.meta_mut().resource_version = version;
         let params = PatchParams::apply(names::FIELD_MANAGER).force();
@@ -212,8 +224,20 @@ impl<K: Made> Kept<'_, K> {
             self.what("apply"),
             self.api.patch(&self.name, &params, &patch),
         )
-        .await?;
-        Ok(Some(Outcome::Applied))
+        .await
+    }
+
+    /// An apply leaves alone what somebody else added to a list. This replaces every list that is desired.
+    async fn overwrite(&self, version: Option<String>) -> Result<(), Error> {
+        let mut desired = self.desired.clone();
+        desired.meta_mut().resource_version = version;
+        let params = PatchParams {
+            field_manager: Some(names::FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(&desired);
+        let call = self.api.patch(&self.name, &params, &patch);
+        within(self.limit, self.what("overwrite"), call).await.map(drop)
     }
 
     fn is_foreign(&self, live: &K) -> bool {

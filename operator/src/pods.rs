@@ -85,44 +85,53 @@ fn waiting(state: Option<&ContainerState>) -> Option<String> {
 /// Why a pod cannot run, in Kubernetes' words, with what to look at.
 fn trouble(pod: &Pod) -> Option<String> {
     let pod_status = pod.status.as_ref()?;
-    let unscheduled = pod_status
-        .conditions
-        .iter()
-        .flatten()
+    let conditions = pod_status.conditions.iter().flatten();
+    let unscheduled = conditions
+        .into_iter()
         .find(|c| c.type_ == "PodScheduled" && c.status == "False");
     if let Some(condition) = unscheduled {
-        let why = condition.message.clone().unwrap_or_default();
-        return Some(format!("cannot be scheduled: {why}"));
+        return Some(format!(
+            "cannot be scheduled: {}",
+            condition.message.as_deref().unwrap_or_default()
+        ));
     }
-    let inits = pod_status.init_container_statuses.iter().flatten();
-    let container = inits.filter(|init| !init.ready).chain(status(pod)).find(|container| {
-        let waits = waiting(container.state.as_ref());
-        waits.is_some_and(|reason| reason != "ContainerCreating" && reason != "PodInitializing")
-    })?;
+    let inits = pod_status
+        .init_container_statuses
+        .iter()
+        .flatten()
+        .filter(|init| !init.ready);
+    inits.chain(status(pod)).find_map(|container| stuck(pod, container))
+}
+
+/// Starting is no trouble; everything else that keeps a container waiting is.
+fn stuck(pod: &Pod, container: &ContainerStatus) -> Option<String> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().unwrap_or("waiting");
+    if ["ContainerCreating", "PodInitializing"].contains(&reason) {
+        return None;
+    }
     let ended = container
         .last_state
         .as_ref()
         .and_then(|state| state.terminated.as_ref());
-    let last_words = ended
-        .and_then(|ended| ended.message.as_deref())
-        .or(waiting.message.as_deref())
-        .unwrap_or_default();
-    let code = ended
-        .map(|ended| format!(" (exit code {})", ended.exit_code))
-        .unwrap_or_default();
-    let words: String = last_words
-        .chars()
-        .rev()
-        .take(300)
-        .collect::<Vec<_>>()
-        .into_iter()
-        .rev()
-        .collect();
-    let image = &container.image;
+    let Some(ended) = ended else {
+        let words = waiting.message.as_deref().unwrap_or_default();
+        return Some(format!(
+            "{reason}: {words}; check image {} (spec.image) and what it needs",
+            container.image
+        ));
+    };
+    let words = ended.message.as_deref().unwrap_or_default().trim();
+    let end: String = words.chars().skip(words.chars().count().saturating_sub(300)).collect();
+    let (code, image) = (ended.exit_code, &container.image);
+    // 137: killed from outside, by the kernel for its memory or by a person. The image is not to blame.
+    let hint = if code == 137 {
+        String::new()
+    } else {
+        format!(" Needed is redis-server or valkey-server 7.0 or later; is {image} (spec.image) one?")
+    };
     Some(format!(
-        "{reason}{code}: {}; is {image} an image of redis-server or valkey-server 7.0 or later, and can it be pulled?",
-        words.trim()
+        "{reason} after exit code {code}: {end} See kubectl logs --previous {}.{hint}",
+        pod.name_any()
     ))
 }

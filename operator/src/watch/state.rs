@@ -17,7 +17,7 @@ pub(super) struct State {
     /// When it was tried first, and heard last.
     tried: Option<Moment>,
     heard: Option<Moment>,
-    /// Its connection broke, and what the attempt to open it again finds is not known yet.
+    /// What the first attempt to open a connection finds is not known yet; nor, after a break, what the next one does.
     reopening: bool,
 }
 
@@ -31,7 +31,7 @@ impl State {
             last: None,
             tried: None,
             heard: None,
-            reopening: false,
+            reopening: true,
         }
     }
 
