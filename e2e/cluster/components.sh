@@ -3,15 +3,27 @@
 # shellcheck source=pki.sh
 . "$HERE/pki.sh"
 
-# spawn NODE COMPONENT CMD...: in the node's namespaces, with log and pid file, and without the locks of who starts it.
+# spawn NODE COMPONENT CMD...: in the node's namespaces, with log and pid file.
 spawn() {
   local node=$1 name=$2 enter=(nsenter "--net=/run/netns/$CLUSTER-$1")
   shift 2
   if [ -e "$RUN/$node-holder.pid" ]; then
     enter+=("--mount=/proc/$(cat "$RUN/$node-holder.pid")/ns/mnt")
   fi
-  setsid "${enter[@]}" "$@" >>"$LOGS/$node-$name.log" 2>&1 </dev/null 7<&- 8<&- 9<&- &
+  {
+    only_standard_files
+    exec setsid "${enter[@]}" "$@"
+  } >>"$LOGS/$node-$name.log" 2>&1 </dev/null &
   echo $! >"$RUN/$node-$name.pid"
+}
+
+# A component outlives who started it: it must not keep a lock, nor a pipe whose reader waits for its end.
+only_standard_files() {
+  local file
+  for file in "/proc/$BASHPID/fd/"*; do
+    file=${file##*/}
+    [ "$file" -le 2 ] || exec {file}>&-
+  done
 }
 
 start_etcd() {
