@@ -1,0 +1,167 @@
+//! Is the master gone?
+
+use crate::world::{Disk, Mood, World, pod_name, reasons};
+use redis_operator_core::decide::{Proof, View};
+use redis_operator_core::observed::Policy;
+use redis_operator_core::plan::Reason;
+use redis_operator_core::record::{Found, Phase};
+use std::time::Duration;
+
+/// Nothing is elected: the record stays in its term.
+fn assert_no_failover(world: &mut World, reason: Reason) {
+    let before = world.record().term;
+    let plan = world.settle();
+    assert_eq!(world.record().term, before, "{}", world.story());
+    assert_eq!(world.record().phase, Phase::Steady);
+    assert!(reasons(&plan).contains(&reason), "{plan:?}");
+}
+
+#[test]
+fn d01_a_refused_connection_and_its_replicas_are_enough() {
+    let mut world = World::healthy(3);
+    world.kill_unnoticed(0);
+    let took = world.until(|world| world.published() == Some(1));
+    assert!(took < Duration::from_millis(100), "kubelet is not waited for: {took:?}");
+    assert!(world.write());
+    world.assert_nothing_lost();
+    world.kill(0);
+    world.start(0);
+    world.settle();
+    world.assert_healthy();
+}
+
+#[test]
+fn d03_a_busy_master_is_alive() {
+    let mut world = World::healthy(3);
+    world.mood(0, Mood::Busy);
+    assert_no_failover(&mut world, Reason::MasterUnclear);
+    world.mood(0, Mood::Fine);
+    world.settle();
+    assert_eq!(world.master(), 0);
+}
+
+#[test]
+fn d04_an_operator_that_alone_lost_its_way_does_nothing() {
+    let mut world = World::healthy(3);
+    world.unreachable.insert(pod_name(0));
+    assert_no_failover(&mut world, Reason::MasterUnclear);
+}
+
+#[test]
+fn d05_an_operator_that_reaches_nobody_does_nothing() {
+    let mut world = World::healthy(3);
+    world.unreachable.extend((0..3).map(pod_name));
+    assert_no_failover(&mut world, Reason::MasterUnclear);
+}
+
+#[test]
+fn d06_a_refused_master_needs_a_quorum() {
+    let mut world = World::healthy(4);
+    world.unreachable.extend([pod_name(2), pod_name(3)]);
+    world.kill_unnoticed(0);
+    // E is 2 of 3 members: one is too few, for a write that two others acknowledged
+    assert_no_failover(&mut world, Reason::QuorumMissing);
+    world.unreachable.clear();
+    world.settle_for(Duration::from_millis(100));
+    assert_eq!(world.published(), Some(1));
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn d08_a_pod_that_never_comes_blocks_nobody() {
+    let mut world = World::new(3, Disk::Memory);
+    world.vanish(2);
+    world.pending.insert(2);
+    world.settle();
+    assert!(world.write());
+    world.kill_unnoticed(0);
+    world.settle_for(Duration::from_millis(100));
+    assert_eq!(world.published(), Some(1));
+}
+
+#[test]
+fn d09_a_master_that_restarts_empty_in_no_time_is_replaced() {
+    let mut world = World::healthy(3);
+    world.restart(0);
+    world.settle();
+    assert_ne!(world.master(), 0);
+    world.assert_nothing_lost();
+    assert_eq!(world.server(0).data.len(), 5, "it has what the new master has");
+}
+
+#[test]
+fn d15_a_container_is_bound_to_a_process_only_if_they_began_together() {
+    let mut world = World::new(1, Disk::Memory);
+    // the status still tells of a container before this process
+    world.pod_mut(0).started_micros = world.pod(0).started_micros.map(|at| at - 5_000_000);
+    let seen = world.observe();
+    assert_eq!(seen.instances[&pod_name(0)].process().unwrap().container, None);
+    world.pod_mut(0).started_micros = world.pod(0).started_micros.map(|at| at + 4_000_000);
+    let seen = world.observe();
+    assert!(seen.instances[&pod_name(0)].process().unwrap().container.is_some());
+}
+
+#[test]
+fn d15_only_the_recorded_container_proves_an_end() {
+    let mut world = World::healthy(2);
+    world.unreachable.insert(pod_name(0));
+    world.pod_mut(0).terminated.insert("container-of-a-sidecar".to_owned());
+    assert_no_failover(&mut world, Reason::MasterUnclear);
+    let own = world.pod(0).container.clone().unwrap();
+    world.pod_mut(0).terminated.insert(own);
+    let seen = world.observe();
+    let Found::Record(record) = &seen.record else { panic!() };
+    let master = record.master.as_ref().unwrap();
+    assert_eq!(View::new(&seen, record).end_of(master), Some(Proof::Terminated));
+}
+
+#[test]
+fn d18_a_firewall_that_rejects_the_operator_alone_proves_nothing() {
+    let mut world = World::healthy(3);
+    world.rejecting.insert(pod_name(0));
+    assert_no_failover(&mut world, Reason::MasterUnclear);
+    assert!(world.write());
+}
+
+#[test]
+fn d19_an_object_that_vanished_is_not_a_process_that_ended() {
+    let mut world = World::healthy(3);
+    world.vanish_unproved(0);
+    world.pending.insert(0);
+    assert_no_failover(&mut world, Reason::MasterUnclear);
+    world.outlive();
+    world.pending.clear();
+    world.settle();
+    assert_ne!(world.master(), 0);
+}
+
+#[test]
+fn e14_one_survivor_is_enough_when_the_rest_is_proved_gone() {
+    let mut world = World::healthy(3);
+    world.kill_unnoticed(0);
+    world.kill_unnoticed(1);
+    // proved by pods that vanish with a terminated container
+    world.vanish(0);
+    world.vanish(1);
+    world.pending.extend([0, 1]);
+    world.settle();
+    assert_eq!(world.published(), Some(2));
+    assert!(world.write());
+}
+
+#[test]
+fn e14_durability_waits_for_the_quorum() {
+    let mut world = World::healthy(3);
+    world.desired.policy = Policy::Durability;
+    // members that are gone leave the record only while the master answers
+    world.lose_node(1);
+    world.kill(0);
+    world.pending.extend([0, 1]);
+    // E = 1 of 2, one is reached: the other one may alone have an acknowledged write
+    assert_no_failover(&mut world, Reason::QuorumMissing);
+    assert_eq!(world.published(), Some(0));
+    let mut available = world.clone();
+    available.desired.policy = Policy::Availability;
+    available.settle();
+    assert_eq!(available.published(), Some(2));
+}

@@ -1,0 +1,17 @@
+//! The protocol as one decision after another, over a world of processes: scenarios by id, and laws.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may end with a panic"
+)]
+
+mod crash;
+mod detect;
+mod elect;
+mod members;
+mod restart;
+mod start;
+mod world;

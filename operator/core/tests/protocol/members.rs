@@ -1,0 +1,204 @@
+//! Members come and go: joins, leaves, scale, routing.
+
+use crate::world::{Fault, World, pod_name, reasons};
+use redis_operator_core::names::ROLE_MASTER;
+use redis_operator_core::plan::{Reason, Step};
+use redis_operator_core::record::{Phase, Stage};
+use std::time::Duration;
+
+#[test]
+fn r18_surplus_members_leave_one_at_a_time() {
+    let mut world = World::healthy(5);
+    world.desired.replicas = 2;
+    for _ in 0..200 {
+        world.stateful_set();
+        let before = world.record().size();
+        world.pass();
+        let leaving = world.record().at(Stage::Leaving).count();
+        assert!(
+            leaving <= 1 && before - world.record().size() <= 1,
+            "one finished leave at a time"
+        );
+        assert!(world.write(), "writes go on{}", world.story());
+    }
+    world.settle();
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.pods.len(), 2);
+}
+
+#[test]
+fn r03_more_replicas_then_fewer() {
+    let mut world = World::healthy(3);
+    for replicas in [5, 3, 1, 2] {
+        world.desired.replicas = replicas;
+        world.settle();
+        assert_eq!(world.master(), 0);
+        assert!(world.write());
+        world.settle();
+    }
+}
+
+#[test]
+fn r03_a_master_on_a_surplus_pod_stays_and_is_named() {
+    let mut world = World::healthy(3);
+    world.stall(1);
+    assert!(world.write());
+    world.restart(0);
+    world.settle();
+    world.server_mut(1).stalled = None;
+    world.settle();
+    assert_eq!(world.master(), 2);
+    world.desired.replicas = 1;
+    let plan = world.settle();
+    assert!(reasons(&plan).contains(&Reason::MasterOnSurplusPod), "{plan:?}");
+    assert_eq!(world.published(), Some(2));
+    assert!(world.write());
+}
+
+#[test]
+fn d21_a_silent_member_leaves_while_the_master_answers() {
+    for replicas in [2, 3] {
+        let mut world = World::healthy(replicas);
+        world.lose_node(1);
+        world.settle();
+        assert!(!world.record().members.contains_key(&pod_name(1)));
+        assert!(world.write(), "with {replicas}");
+        world.vanish_unproved(1);
+        world.settle();
+        assert_eq!(world.master(), 0);
+    }
+}
+
+#[test]
+fn a_member_that_restarted_joins_again_as_another_process() {
+    let mut world = World::healthy(3);
+    let before = world.server(1).run.clone();
+    world.restart(1);
+    world.settle();
+    assert_eq!(world.master(), 0);
+    let member = world.record().members[&pod_name(1)].clone();
+    assert_ne!(member.process.run_id, before);
+    assert_eq!(world.record().term, 1);
+}
+
+#[test]
+fn a_replaced_pod_of_the_same_name_joins_as_itself() {
+    for ordinal in 0..3 {
+        let mut world = World::healthy(3);
+        world.vanish(ordinal);
+        world.settle();
+        world.assert_healthy();
+        world.assert_nothing_lost();
+    }
+}
+
+#[test]
+fn f03_labels_and_slice_never_name_two_and_follow_the_promotion() {
+    let mut world = World::healthy(3);
+    world.kill(0);
+    for _ in 0..30 {
+        let (plan, _) = world.pass();
+        let record = world.record();
+        for step in &plan.steps {
+            if let Step::Publish(who) = step {
+                let verified = &world.pods[&who.pod].server.as_ref().unwrap();
+                assert!(verified.master && record.master.as_ref().is_some_and(|master| master.is(who)));
+            }
+        }
+    }
+    assert_eq!(world.published(), Some(1));
+    assert_eq!(world.pod(1).label.as_deref(), Some(ROLE_MASTER));
+    assert_eq!(world.pod(0).label, None);
+}
+
+#[test]
+fn f09_a_label_that_cannot_be_taken_off_holds_only_labels_up() {
+    let mut world = World::healthy(3);
+    world.kill(0);
+    for _ in 0..60 {
+        let next = world.steps + 1;
+        let mut peek = world.clone();
+        let (plan, _) = peek.pass();
+        let off = plan
+            .steps
+            .iter()
+            .position(|step| matches!(step, Step::Label { pod, .. } if *pod == pod_name(0)));
+        if let Some(at) = off {
+            world.faults.insert(next + u64::try_from(at).unwrap(), Fault::Fail);
+        }
+        world.pass();
+    }
+    assert_eq!(world.published(), Some(1), "publication does not wait");
+    assert_eq!(world.pod(0).label.as_deref(), Some(ROLE_MASTER));
+    assert_ne!(world.pod(1).label.as_deref(), Some(ROLE_MASTER));
+    world.faults.clear();
+    world.start(0);
+    world.settle();
+    world.assert_healthy();
+}
+
+#[test]
+fn f15_a_slice_that_was_deleted_is_back_at_once() {
+    let mut world = World::healthy(3);
+    world.slice = None;
+    let (plan, _) = world.pass();
+    assert!(matches!(plan.steps.as_slice(), [Step::Publish(_)]), "{plan:?}");
+    assert_eq!(world.published(), Some(0));
+}
+
+#[test]
+fn f18_connections_to_healthy_replicas_are_not_cut() {
+    let mut world = World::healthy(3);
+    world.server_mut(2).misdirected += 7;
+    world.kill(0);
+    world.settle();
+    assert!(!world.cut_clients.contains(&pod_name(2)), "{:?}", world.cut_clients);
+}
+
+#[test]
+fn f17_clients_of_a_fenced_instance_are_sent_away() {
+    let mut world = World::healthy(3);
+    world.slow_sync.insert(pod_name(0));
+    world.restart(0);
+    world.settle_for(Duration::from_millis(500));
+    assert!(!world.server(0).serves);
+    world.server_mut(0).misdirected += 3;
+    world.settle_for(Duration::from_millis(500));
+    assert_eq!(world.cut_clients, [pod_name(0)]);
+}
+
+#[test]
+fn e15_who_is_no_pod_of_ours_is_no_member() {
+    let mut world = World::healthy(2);
+    // a replica of somebody else's: it has no user that is a member's
+    world.server_mut(0).users.insert("r-somebody".to_owned());
+    world.settle();
+    world.assert_healthy();
+    assert!(!world.server(0).users.contains("r-somebody"), "and nobody feeds on it");
+}
+
+#[test]
+fn e07_nobody_is_promoted_while_the_first_sync_runs_and_the_old_volume_counts() {
+    let mut world = World::new(3, crate::world::Disk::Rdb);
+    world.slow_sync.extend([pod_name(1), pod_name(2)]);
+    world.settle_for(Duration::from_millis(500));
+    for _ in 0..3 {
+        assert!(world.write());
+    }
+    world.settle_for(Duration::from_millis(500));
+    world.kill(0);
+    let plan = world.settle_for(Duration::from_secs(20));
+    assert!(
+        !world
+            .pods
+            .values()
+            .any(|pod| pod.server.as_ref().is_some_and(|server| server.master)),
+        "{plan:?}"
+    );
+    world.start(0);
+    world.slow_sync.clear();
+    world.settle();
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.server(0).data.len(), 3);
+    assert_eq!(world.record().phase, Phase::Steady);
+}

@@ -1,0 +1,42 @@
+//! First start: there is no record.
+
+use crate::world::{Disk, World, reasons};
+use redis_operator_core::plan::Reason;
+use std::time::Duration;
+
+#[test]
+fn e01_first_start_makes_the_lowest_ordinal_master() {
+    for replicas in 1..6 {
+        let mut world = World::healthy(replicas);
+        assert_eq!(world.master(), 0);
+    }
+}
+
+#[test]
+fn e01_a_pod_that_never_comes_is_not_waited_for_for_ever() {
+    for disk in [Disk::Memory, Disk::Aof] {
+        let mut world = World::new(3, disk);
+        world.vanish(0);
+        world.pending.insert(0);
+        world.settle_for(Duration::from_secs(5));
+        assert_eq!(world.published(), None);
+        world.settle();
+        assert_eq!(world.published(), Some(1));
+        assert!(world.write());
+        world.pending.clear();
+        world.settle();
+        assert_eq!(world.master(), 1);
+    }
+}
+
+#[test]
+fn e10_several_masters_with_data_are_left_alone() {
+    let mut world = World::new(3, Disk::Memory);
+    for ordinal in 0..2 {
+        world.promote_by_hand(ordinal);
+        world.server_mut(ordinal).data = vec![ordinal];
+    }
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::TwoMasters]);
+    assert!(world.server(0).master && world.server(1).master);
+}
