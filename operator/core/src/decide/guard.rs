@@ -2,15 +2,15 @@
 
 use super::{Aside, Master, Say, View};
 use crate::plan::Step;
-use crate::record::Stage;
+use crate::record::{Record, Stage};
 use std::time::Duration;
 
 /// How soon the members' progress is looked at again.
 const SOON: Duration = Duration::from_millis(10);
 
 /// Half of the full members, rounded up. Counting joining ones would refuse writes during a full sync.
-pub(super) fn target(view: &View) -> u32 {
-    let full = view.record.at(Stage::Full).count();
+pub(super) fn target(record: &Record) -> u32 {
+    let full = record.at(Stage::Full).count();
     u32::try_from(full.div_ceil(2)).unwrap_or(u32::MAX)
 }
 
@@ -25,7 +25,7 @@ pub(super) fn guard(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
-    let (target, lag) = (target(view), lag(view));
+    let (target, lag) = (target(view.record), lag(view));
     let quorum = |quorum| {
         let mut next = view.next();
         next.quorum = quorum;

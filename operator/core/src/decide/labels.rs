@@ -5,13 +5,14 @@ use crate::names;
 use crate::observed::Instance;
 use crate::plan::{Label, Step};
 use crate::record::Stage;
+use std::time::Duration;
 
-/// A link that has been down this long takes a replica out of the `-replica` Service, in seconds.
-const OUT_OF_SYNC: u64 = 3;
+/// A link that has been down this long takes a replica out of the `-replica` Service.
+const OUT_OF_SYNC: Duration = Duration::from_secs(3);
 
 /// Labels the master and the synced replicas. The new master's label comes after the old one's is off, in one plan:
 /// at no moment do two pods carry `role=master`.
-pub(super) fn label(view: &View, _: &mut Aside) -> Say {
+pub(super) fn label(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
@@ -22,7 +23,7 @@ pub(super) fn label(view: &View, _: &mut Aside) -> Say {
         let wanted = if instance.uid == master.instance.uid {
             Label::Master
         } else {
-            replica(view, instance, now)
+            replica(view, instance, now, aside)
         };
         if now == Some(wanted) {
             continue;
@@ -52,13 +53,12 @@ fn current(instance: &Instance) -> Option<Label> {
 }
 
 /// Full and linked: a replica. Joining again after a failover, with its data: as it was. Else nothing.
-fn replica(view: &View, instance: &Instance, now: Option<Label>) -> Label {
+fn replica(view: &View, instance: &Instance, now: Option<Label>, aside: &mut Aside) -> Label {
+    let was = now == Some(Label::Replica);
     let Some(answer) = instance.answer() else {
-        return if now == Some(Label::Replica) {
-            Label::Replica
-        } else {
-            Label::None
-        };
+        let member = view.record.members.get(&instance.pod);
+        let stays = member.is_some_and(|it| it.process.uid == instance.uid && it.stage != Stage::Leaving);
+        return if was && stays { Label::Replica } else { Label::None };
     };
     let Some(member) = view.record.member(&instance.uid, &answer.replication.run_id) else {
         return Label::None;
@@ -66,10 +66,15 @@ fn replica(view: &View, instance: &Instance, now: Option<Label>) -> Label {
     let Some(upstream) = &answer.replication.upstream else {
         return Label::None;
     };
-    let out = upstream.down_seconds.is_some_and(|seconds| seconds >= OUT_OF_SYNC) || answer.replication.loading;
+    let down = upstream.down_seconds.map(Duration::from_secs);
+    let left = down.map_or(OUT_OF_SYNC, |down| OUT_OF_SYNC.saturating_sub(down));
+    let out = left.is_zero() || answer.replication.loading;
     match member.stage {
         Stage::Full if upstream.link_up && answer.serves => Label::Replica,
-        Stage::Full | Stage::Joining if answer.serves && !out && now == Some(Label::Replica) => Label::Replica,
+        Stage::Full | Stage::Joining if answer.serves && !out && was => {
+            aside.wake(left);
+            Label::Replica
+        }
         Stage::Full | Stage::Joining | Stage::Leaving => Label::None,
     }
 }

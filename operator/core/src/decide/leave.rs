@@ -8,7 +8,8 @@ use crate::plan::{Reason, Step};
 use crate::record::{Member, Stage};
 use std::time::Duration;
 
-/// Silence after which a member that was full is taken out, while the master answers.
+/// Silence after which a member that was full is taken out, while the master answers; and time without a link after
+/// which it no longer counts as full.
 const FULL_SILENT: Duration = Duration::from_secs(5);
 /// The same for one that is joining: a big dataset blocks for longer.
 const JOINING_SILENT: Duration = Duration::from_secs(60);
@@ -24,29 +25,64 @@ pub(super) fn leave(view: &View, aside: &mut Aside) -> Say {
     if let Some(cuts) = cut_off(view, master) {
         return Some((cuts, "cut off who is no member"));
     }
+    // Also while others leave: those who are gone must not be waited for.
+    let gone = gone(view, aside);
+    if !gone.is_empty() {
+        return Some((record_leaving(view, gone), "members leave"));
+    }
+    if let Some(lapsed) = lapse(view, aside) {
+        return Some((lapsed, "members without a link begin again"));
+    }
     if view.record.at(Stage::Leaving).next().is_some() {
         return Some(finish(view, master, aside));
     }
-    let gone = view
-        .record
-        .members
-        .values()
-        .filter(|member| is_gone(view, member, aside))
-        .map(|m| m.process.pod.clone());
-    let mut gone: Vec<_> = gone.collect();
-    if gone.is_empty() {
-        gone.extend(surplus(view, master, aside));
-    }
-    if gone.is_empty() {
-        return None;
-    }
+    let surplus = surplus(view, master, aside)?;
+    Some((record_leaving(view, vec![surplus]), "members leave"))
+}
+
+fn record_leaving(view: &View, pods: Vec<String>) -> Vec<Step> {
     let mut next = view.next();
-    for pod in gone {
+    for pod in pods {
         if let Some(member) = next.members.get_mut(&pod) {
             member.stage = Stage::Leaving;
         }
     }
-    Some((vec![Step::Record(next)], "members leave"))
+    vec![Step::Record(next)]
+}
+
+fn gone(view: &View, aside: &mut Aside) -> Vec<String> {
+    let staying = view
+        .record
+        .members
+        .values()
+        .filter(|member| member.stage != Stage::Leaving);
+    let gone = staying.filter(|member| is_gone(view, member, aside));
+    gone.map(|member| member.process.pod.clone()).collect()
+}
+
+/// A full member that has been without its link for long begins again as joining. It stays a member, and E falls with
+/// the target: else it would count in the guard for as long as a full sync or a broken path lasts, and be waited for.
+fn lapse(view: &View, aside: &mut Aside) -> Option<Vec<Step>> {
+    let mut next = view.next();
+    let mut lapsed = false;
+    for (member, living) in view.living_at(Stage::Full) {
+        let upstream = living.answer.replication.upstream.as_ref();
+        let Some(down) = upstream.filter(|up| !up.link_up).map(|up| up.down_seconds) else {
+            continue;
+        };
+        // One that never had a link in its present state and yet is full was interfered with.
+        let left = down.map_or(Duration::ZERO, |seconds| {
+            FULL_SILENT.saturating_sub(Duration::from_secs(seconds))
+        });
+        if !left.is_zero() {
+            aside.wake(left);
+        } else if let Some(member) = next.members.get_mut(&member.process.pod) {
+            member.stage = Stage::Joining;
+            lapsed = true;
+        }
+    }
+    next.quorum = next.quorum.min(super::guard::target(&next));
+    lapsed.then(|| vec![Step::Record(next)])
 }
 
 /// Whoever is no member, or is leaving, has no user on the master.
@@ -71,7 +107,7 @@ fn cut_off(view: &View, master: Living) -> Option<Vec<Step>> {
 }
 
 fn finish(view: &View, master: Living, aside: &mut Aside) -> (Vec<Step>, &'static str) {
-    let target = super::guard::target(view);
+    let target = super::guard::target(view.record);
     let quorum = target.min(master.answer.guard).min(view.record.quorum);
     if view.caught_up(master.answer) < quorum {
         aside.wake(SOON);
@@ -107,7 +143,8 @@ fn is_gone(view: &View, member: &Member, aside: &mut Aside) -> bool {
     waited >= patience
 }
 
-/// Scaled away: the highest ordinal, one finished leave at a time, and none while anything else is under way.
+/// Scaled away. One that is still joining goes at once, for it may never come to an end. Of the full ones the highest
+/// ordinal, one finished leave at a time, and none while anything else is under way.
 fn surplus(view: &View, master: Living, aside: &mut Aside) -> Option<String> {
     let unwanted = |ordinal: u32| ordinal >= view.seen.desired.replicas;
     if unwanted(master.instance.ordinal) {
@@ -119,16 +156,13 @@ fn surplus(view: &View, master: Living, aside: &mut Aside) -> Option<String> {
             ),
         );
     }
-    let calm = view.record.members.values().all(|member| member.stage == Stage::Full)
-        && view.record.quorum == super::guard::target(view)
+    let calm = view.record.at(Stage::Joining).next().is_none()
+        && view.record.quorum == super::guard::target(view.record)
         && master.answer.guard == view.record.quorum;
-    let members = view
-        .record
-        .members
-        .values()
-        .filter_map(|member| view.instance(&member.process));
-    let highest = members
-        .filter(|instance| unwanted(instance.ordinal))
-        .max_by_key(|instance| instance.ordinal)?;
-    calm.then(|| highest.pod.clone())
+    let surplus = view.record.members.values().filter_map(|member| {
+        let instance = view.instance(&member.process)?;
+        unwanted(instance.ordinal).then_some((member.stage == Stage::Joining, instance.ordinal, &instance.pod))
+    });
+    let (joining, _, pod) = surplus.max()?;
+    (joining || calm).then(|| pod.clone())
 }

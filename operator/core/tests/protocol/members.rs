@@ -1,7 +1,7 @@
 //! Members come and go: joins, leaves, scale, routing.
 
 use crate::world::{Fault, World, pod_name, reasons};
-use redis_operator_core::names::ROLE_MASTER;
+use redis_operator_core::names::{ROLE_MASTER, ROLE_REPLICA};
 use redis_operator_core::plan::{Reason, Step};
 use redis_operator_core::record::{Phase, Stage};
 use std::time::Duration;
@@ -201,4 +201,79 @@ fn e07_nobody_is_promoted_while_the_first_sync_runs_and_the_old_volume_counts() 
     assert_eq!(world.master(), 0);
     assert_eq!(world.server(0).data.len(), 3);
     assert_eq!(world.record().phase, Phase::Steady);
+}
+
+#[test]
+fn d21_two_members_lost_one_after_the_other() {
+    let mut world = World::healthy(3);
+    world.stall(1);
+    assert!(world.write());
+    world.delete(2);
+    world.settle_for(Duration::from_millis(100));
+    assert_eq!(world.record().members[&pod_name(2)].stage, Stage::Leaving);
+    world.vanish(2);
+    world.pending.insert(2);
+    world.lose_node(1);
+    world.settle();
+    assert!(world.record().members.is_empty(), "{}", world.story());
+    assert!(world.write());
+}
+
+#[test]
+fn f12_a_replica_that_lags_leaves_the_service_and_returns() {
+    let mut world = World::healthy(3);
+    world.cut.insert((pod_name(1), pod_name(0)));
+    world.settle_for(Duration::from_secs(4));
+    assert_eq!(world.pod(1).label, None);
+    world.cut.clear();
+    world.settle();
+    assert_eq!(world.pod(1).label.as_deref(), Some(ROLE_REPLICA));
+    world.assert_healthy();
+}
+
+#[test]
+fn d12_a_full_member_that_lost_its_link_no_longer_holds_writes_up() {
+    let mut world = World::healthy(2);
+    world.cut.insert((pod_name(1), pod_name(0)));
+    world.settle();
+    assert_eq!(
+        world.record().members[&pod_name(1)].stage,
+        Stage::Joining,
+        "{}",
+        world.story()
+    );
+    assert_eq!((world.published(), world.record().term), (Some(0), 1));
+    assert!(world.write());
+    world.cut.clear();
+    world.settle();
+    assert_eq!(world.master(), 0);
+}
+
+#[test]
+fn d21_a_leave_ends_although_the_others_lost_their_links() {
+    let mut world = World::healthy(3);
+    world.cut.insert((pod_name(1), pod_name(0)));
+    world.flow();
+    assert!(world.write(), "2 has it");
+    world.delete(2);
+    world.settle_for(Duration::from_secs(1));
+    world.vanish(2);
+    world.settle();
+    assert!(world.write(), "{}", world.story());
+    world.cut.clear();
+    world.settle();
+    assert_eq!(world.master(), 0);
+}
+
+#[test]
+fn r03_a_surplus_member_that_never_syncs_goes_all_the_same() {
+    let mut world = World::healthy(3);
+    world.desired.replicas = 5;
+    world.slow_sync.insert(pod_name(4));
+    world.settle();
+    assert_eq!(world.record().members[&pod_name(4)].stage, Stage::Joining);
+    world.desired.replicas = 3;
+    world.settle();
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.pods.len(), 3);
 }
