@@ -3,11 +3,12 @@
 use crate::controller::Context;
 use crate::error::within;
 use crate::objects::{self, Change, Live, Outcome};
-use crate::resource::{Held, Resource};
+use crate::resource::{Held, PasswordRead, Resource};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Endpoints, Secret};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use redis_operator_core::api::Redis;
 use redis_operator_core::credentials::application_password;
@@ -17,11 +18,6 @@ use redis_operator_core::resources::{self, Inputs, Refusal, Resources};
 use redis_operator_core::status::Trouble;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
-
-/// How old the applications' password may be; while there is none, how soon it is looked for again.
-const PASSWORD_AGE: Duration = Duration::from_secs(60);
-const PASSWORD_RETRY: Duration = Duration::from_secs(2);
 
 /// Applies what differs. Returns what a person has to put right; everything else goes on meanwhile.
 pub async fn converge(
@@ -207,6 +203,7 @@ fn replicas(live: &Live, resource: &Resource, redis: &Redis, record: &Found) -> 
     wanted.max(named)
 }
 
+/// The applications' password. The Secret is read again only when its version changed.
 async fn password(
     context: &Context,
     held: &mut Held,
@@ -216,21 +213,30 @@ async fn password(
     let Some(password) = &redis.spec.password else {
         return Ok(None);
     };
-    if let Some((known, read)) = &held.application_password {
-        let age = if known.is_ok() { PASSWORD_AGE } else { PASSWORD_RETRY };
-        if read.elapsed() < age {
-            return known.clone();
-        }
-    }
     let reference = &password.secret_key_ref;
+    let version = ObjectRef::new(&reference.name).within(namespace);
+    let version = context
+        .mirrors
+        .versions
+        .get(&version)
+        .and_then(|secret| secret.resource_version());
+    let known = held.application_password.as_ref();
+    if let Some(known) = known.filter(|known| known.reference == *reference && known.version == version) {
+        return known.outcome.clone();
+    }
     let secrets: Api<Secret> = Api::namespaced(context.clients.calls.clone(), namespace);
     let call = secrets.get_opt(&reference.name);
     let secret = within(context.args.api_limit, format!("read Secret {}", reference.name), call).await;
     let secret = secret.map_err(|error| error.to_string())?;
     let data = secret.map(|secret| secret.data.unwrap_or_default());
-    let read = application_password(reference, data.as_ref())
+    let outcome = application_password(reference, data.as_ref())
         .map(Some)
         .map_err(|problem| problem.to_string());
-    held.application_password = Some((read.clone(), Instant::now()));
-    read
+    let (reference, outcome_kept) = (reference.clone(), outcome.clone());
+    held.application_password = Some(PasswordRead {
+        outcome: outcome_kept,
+        reference,
+        version,
+    });
+    outcome
 }

@@ -9,6 +9,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::core::DeserializeGuard;
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::Event;
@@ -40,6 +41,8 @@ pub struct Mirrors {
     pub config_maps: Store<ConfigMap>,
     /// Secrets of all resources, made by the operator; not those that users refer to.
     pub secrets: Store<Secret>,
+    /// Name and version of every Secret, for those that users refer to.
+    pub versions: Store<PartialObjectMeta<Secret>>,
     /// Services of all resources.
     pub services: Store<Service>,
     /// PodDisruptionBudgets of all resources.
@@ -66,15 +69,19 @@ impl Mirrors {
     /// process should end.
     pub fn start(scope: &Scope, triggers: &Triggers) -> (Self, JoinSet<()>) {
         let mut tasks = JoinSet::new();
+        let redis: Store<Guarded> = mirror(
+            &mut tasks,
+            scope.every(),
+            scope.config(),
+            triggers,
+            shrink_managed_fields,
+            itself,
+        );
+        let all = redis.clone();
+        let users = move |secret: &PartialObjectMeta<Secret>| users_of(&all, secret);
         let mirrors = Self {
-            redis: mirror(
-                &mut tasks,
-                scope.every(),
-                scope.config(),
-                triggers,
-                shrink_managed_fields,
-                itself,
-            ),
+            versions: mirror(&mut tasks, scope.every(), scope.config(), triggers, only_version, users),
+            redis,
             pods: owned(&mut tasks, scope, triggers),
             stateful_sets: owned(&mut tasks, scope, triggers),
             config_maps: owned(&mut tasks, scope, triggers),
@@ -82,9 +89,14 @@ impl Mirrors {
             services: owned(&mut tasks, scope, triggers),
             disruption_budgets: owned(&mut tasks, scope, triggers),
             slices: owned(&mut tasks, scope, triggers),
-            nodes: mirror(&mut tasks, scope.cluster(), scope.config(), triggers, trim_node, |_| {
-                None
-            }),
+            nodes: mirror(
+                &mut tasks,
+                scope.cluster(),
+                scope.config(),
+                triggers,
+                trim_node,
+                |_| vec![],
+            ),
         };
         (mirrors, tasks)
     }
@@ -93,6 +105,7 @@ impl Mirrors {
     pub async fn ready(&self) {
         let Self {
             redis,
+            versions,
             pods,
             stateful_sets,
             config_maps,
@@ -105,6 +118,7 @@ impl Mirrors {
         // an error says that the watching task is gone; the owner of the tasks sees that too
         let _ = tokio::join!(
             redis.wait_until_ready(),
+            versions.wait_until_ready(),
             pods.wait_until_ready(),
             stateful_sets.wait_until_ready(),
             config_maps.wait_until_ready(),
@@ -157,7 +171,9 @@ where
 {
     let ours = format!("{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY);
     let config = scope.config().labels(&ours);
-    mirror(tasks, scope.every(), config, triggers, shrink_managed_fields, redis_of)
+    mirror(tasks, scope.every(), config, triggers, shrink_managed_fields, |it| {
+        redis_of(it).into_iter().collect()
+    })
 }
 
 /// Mirrors one kind: each change of an object wakes the resource that `about` names, after the copy shows the change.
@@ -167,7 +183,7 @@ fn mirror<K>(
     config: watcher::Config,
     triggers: &Triggers,
     trim: fn(&mut K),
-    about: fn(&K) -> Option<ObjectRef<Redis>>,
+    about: impl Fn(&K) -> Vec<ObjectRef<Redis>> + Send + Sync + 'static,
 ) -> Store<K>
 where
     K: Resource<DynamicType: Default + Eq + Hash + Clone + Send + Sync>,
@@ -190,7 +206,7 @@ async fn wake_on<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>>,
     store: Store<K>,
     triggers: Triggers,
-    about: fn(&K) -> Option<ObjectRef<Redis>>,
+    about: impl Fn(&K) -> Vec<ObjectRef<Redis>>,
 ) where
     K: Resource<DynamicType: Default + Eq + Hash + Clone> + Clone + 'static,
 {
@@ -199,7 +215,7 @@ async fn wake_on<K>(
         store
             .state()
             .iter()
-            .filter_map(|object| about(object))
+            .flat_map(|object| about(object))
             .collect::<HashSet<_>>()
     };
     let mut before = HashSet::new();
@@ -237,9 +253,37 @@ pub fn redis_of<K: Resource>(object: &K) -> Option<ObjectRef<Redis>> {
     Some(ObjectRef::new(name).within(object.meta().namespace.as_deref()?))
 }
 
-fn itself(redis: &Guarded) -> Option<ObjectRef<Redis>> {
+fn itself(redis: &Guarded) -> Vec<ObjectRef<Redis>> {
     let meta = redis.meta();
-    Some(ObjectRef::new(meta.name.as_deref()?).within(meta.namespace.as_deref()?))
+    let named = meta.name.as_deref().zip(meta.namespace.as_deref());
+    named
+        .map(|(name, namespace)| ObjectRef::new(name).within(namespace))
+        .into_iter()
+        .collect()
+}
+
+/// The resources whose applications' password this Secret holds.
+fn users_of(all: &Store<Guarded>, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<Redis>> {
+    let named = |redis: &Redis| {
+        let password = redis.spec.password.as_ref();
+        redis.metadata.namespace == secret.metadata.namespace
+            && password.is_some_and(|it| Some(&it.secret_key_ref.name) == secret.metadata.name.as_ref())
+    };
+    let redises = all.state_filter(|redis| redis.0.as_ref().is_ok_and(named));
+    redises
+        .iter()
+        .filter_map(|redis| redis.0.as_ref().ok())
+        .map(ObjectRef::from_obj)
+        .collect()
+}
+
+/// Of the Secrets of a whole cluster nothing is kept but where they are and which version they have.
+fn only_version(secret: &mut PartialObjectMeta<Secret>) {
+    let meta = std::mem::take(&mut secret.metadata);
+    secret.metadata.name = meta.name;
+    secret.metadata.namespace = meta.namespace;
+    secret.metadata.uid = meta.uid;
+    secret.metadata.resource_version = meta.resource_version;
 }
 
 /// Who owns which fields fills half of an object. Kept is who there is, in order, which [`crate::objects`] needs.

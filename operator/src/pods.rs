@@ -31,12 +31,26 @@ pub fn instance(pod: &Pod, redis: &str, stateful_set: Option<&StatefulSet>) -> O
         label: pod.labels().get(names::LABEL_ROLE).cloned(),
         deleting: pod.metadata.deletion_timestamp.is_some(),
         container: container(pod),
+        outdated: stateful_set.is_some_and(|set| is_outdated(pod, set)),
         trouble: trouble(pod),
         reach: Reach::Untried,
         last: None,
         attached: false,
         pod: name,
     })
+}
+
+/// `currentRevision` never advances under OnDelete; the pod's own hash against `updateRevision` tells.
+fn is_outdated(pod: &Pod, set: &StatefulSet) -> bool {
+    let Some(status) = set
+        .status
+        .as_ref()
+        .filter(|status| status.observed_generation == set.metadata.generation)
+    else {
+        return false;
+    };
+    let made_from = pod.labels().get("controller-revision-hash");
+    made_from.is_some() && status.update_revision.is_some() && made_from != status.update_revision.as_ref()
 }
 
 /// Labels can be worn by anybody; the owner's uid cannot. While the StatefulSet is missing (deleted by hand, with its

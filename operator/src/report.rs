@@ -46,13 +46,12 @@ pub async fn report(
         ..PatchParams::default()
     };
     let call = redises.patch_status(&resource.name, &params, &patch);
-    within(
-        context.args.api_limit,
-        format!("write the status of Redis {}", resource.name),
-        call,
-    )
-    .await
-    .map(|_| ())
+    let what = format!("write the status of Redis {}", resource.name);
+    match within(context.args.api_limit, what, call).await {
+        // deleted meanwhile: there is nobody to tell
+        Err(error) if error.is_absent() => Ok(()),
+        outcome => outcome.map(drop),
+    }
 }
 
 /// A merge patch keeps what it does not name, so what is no more is named as null. The record is never named.

@@ -9,12 +9,11 @@ use crate::watch::{Settings, Watch};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use redis_operator_core::api::{LastFailover, Redis};
+use redis_operator_core::api::{LastFailover, Redis, SecretKeyRef};
 use redis_operator_core::credentials::Passwords;
 use redis_operator_core::memory::Memory;
 use redis_operator_core::names;
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::sync::{Mutex, watch};
 
 /// One resource under one lease.
@@ -48,10 +47,20 @@ pub struct Held {
     pub trace: Trace,
     /// The last one that this process completed.
     pub last_failover: Option<LastFailover>,
-    /// The applications' password and when it was read.
-    pub application_password: Option<(Result<Option<String>, String>, Instant)>,
+    /// What the Secret that the user names held when it was read last.
+    pub application_password: Option<PasswordRead>,
     /// What was last told in events: a new reason is a new event.
     pub told: Option<String>,
+}
+
+/// The applications' password as it was read.
+pub struct PasswordRead {
+    /// The password, or a sentence that says why it cannot be used.
+    pub outcome: Result<Option<String>, String>,
+    /// Where it was read.
+    pub reference: SecretKeyRef,
+    /// The version of the Secret, as the mirror showed it; none if it did not exist.
+    pub version: Option<String>,
 }
 
 impl Resource {

@@ -96,6 +96,8 @@ pub struct Instance {
     pub deleting: bool,
     /// The redis container.
     pub container: Container,
+    /// It was made from an older revision of the StatefulSet than the current one.
+    pub outdated: bool,
     /// What Kubernetes says of a pod that cannot run: cannot be scheduled, image cannot be pulled, crashes.
     pub trouble: Option<String>,
     /// What the instance answers.

@@ -1,7 +1,7 @@
 //! What is left to put right on a serving set: fences to open, clients to send away, pods stuck in a back-off.
 
 use super::{Aside, Master, Say, View};
-use crate::observed::Instance;
+use crate::observed::{Instance, Observed};
 use crate::plan::Step;
 use crate::record::Stage;
 use std::time::Duration;
@@ -69,4 +69,31 @@ pub(super) fn replace_stuck(view: &View, aside: &mut Aside) -> Say {
         });
     }
     (!steps.is_empty()).then_some((steps, "replace pods in a long back-off"))
+}
+
+/// A pod of an outdated revision that cannot run, and that no record needs: its successor may. So a spec that was
+/// corrected is enough. What may hold data that nobody else has is left alone.
+pub(super) fn replace_outdated(view: &View, _: &mut Aside) -> Say {
+    let serves = matches!(view.master(), Master::Serves(_));
+    let named = |uid: &str| view.record.processes().any(|process| process.uid == uid);
+    let steps = outdated(view.seen, |instance| {
+        !named(&instance.uid) && (serves || instance.container.id.is_none())
+    });
+    (!steps.is_empty()).then_some((steps, "replace pods of an outdated revision that cannot run"))
+}
+
+/// Deletions of the outdated pods that cannot run, as far as they are `dispensable`.
+pub(super) fn outdated(seen: &Observed, dispensable: impl Fn(&Instance) -> bool) -> Vec<Step> {
+    let cannot_run = |i: &&Instance| i.outdated && i.trouble.is_some() && !i.deleting && !View::is_up(i);
+    let stuck = seen
+        .instances
+        .values()
+        .filter(cannot_run)
+        .filter(|instance| dispensable(instance));
+    let delete = |instance: &Instance| Step::DeletePod {
+        pod: instance.pod.clone(),
+        uid: instance.uid.clone(),
+        resource_version: instance.resource_version.clone(),
+    };
+    stuck.map(delete).collect()
 }

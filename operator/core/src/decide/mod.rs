@@ -30,10 +30,11 @@ use std::time::Duration;
 type Say = Option<(Vec<Step>, &'static str)>;
 
 /// The rules, in the order in which they are asked.
-const RULES: [fn(&View, &mut Aside) -> Say; 13] = [
+const RULES: [fn(&View, &mut Aside) -> Say; 14] = [
     hold::take_over,
     publish::publish,
     hold::touch_slice,
+    heal::replace_outdated,
     restart::restart,
     suspect::suspect,
     elect::elect,

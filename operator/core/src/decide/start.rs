@@ -1,6 +1,7 @@
 //! There is no record: adopt a master that serves, or start for the first time.
 
 use super::elect::promotion;
+use super::heal::outdated;
 use super::restart::{forced, freeze_all, one_with_data, ready, wait_for_all};
 use super::view::{Living, View};
 use super::{Aside, Say};
@@ -15,6 +16,15 @@ const FRESH: Duration = Duration::from_secs(10);
 
 /// No record. A master that answers is adopted, never replaced; without one, all are fenced and one is chosen.
 pub(super) fn start(seen: &Observed, aside: &mut Aside) -> Say {
+    let stuck = outdated(seen, |pod| {
+        pod.container.id.is_none() || seen.desired.durable || pod.last.is_none()
+    });
+    if !stuck.is_empty() {
+        return Some((
+            stuck,
+            "first start: replace pods of an outdated revision that cannot run",
+        ));
+    }
     let ready = ready(seen);
     let masters: Vec<_> = ready.iter().copied().filter(|it| it.instance.is_master()).collect();
     match masters.as_slice() {

@@ -106,6 +106,7 @@ impl World {
                 waiting: pod.waiting,
                 restarts: pod.restarts,
             },
+            outdated: false,
             trouble: None,
         }
     }
