@@ -89,14 +89,9 @@ impl Mirrors {
             services: owned(&mut tasks, scope, triggers),
             disruption_budgets: owned(&mut tasks, scope, triggers),
             slices: owned(&mut tasks, scope, triggers),
-            nodes: mirror(
-                &mut tasks,
-                scope.cluster(),
-                scope.config(),
-                triggers,
-                trim_node,
-                |_| vec![],
-            ),
+            nodes: mirror(&mut tasks, scope.cluster(), scope.config(), triggers, trim_node, |_| {
+                None
+            }),
         };
         (mirrors, tasks)
     }
@@ -171,21 +166,20 @@ where
 {
     let ours = format!("{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY);
     let config = scope.config().labels(&ours);
-    mirror(tasks, scope.every(), config, triggers, shrink_managed_fields, |it| {
-        redis_of(it).into_iter().collect()
-    })
+    mirror(tasks, scope.every(), config, triggers, shrink_managed_fields, redis_of)
 }
 
 /// Mirrors one kind: each change of an object wakes the resource that `about` names, after the copy shows the change.
-fn mirror<K>(
+fn mirror<K, I>(
     tasks: &mut JoinSet<()>,
     api: Api<K>,
     config: watcher::Config,
     triggers: &Triggers,
     trim: fn(&mut K),
-    about: impl Fn(&K) -> Vec<ObjectRef<Redis>> + Send + Sync + 'static,
+    about: impl Fn(&K) -> I + Send + Sync + 'static,
 ) -> Store<K>
 where
+    I: IntoIterator<Item = ObjectRef<Redis>> + 'static,
     K: Resource<DynamicType: Default + Eq + Hash + Clone + Send + Sync>,
     K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
@@ -202,12 +196,13 @@ where
 const OUTAGE: Duration = Duration::from_secs(15);
 
 /// A list that begins anew replaces the copy as a whole, so whatever was there before may have changed or gone.
-async fn wake_on<K>(
+async fn wake_on<K, I>(
     events: impl Stream<Item = watcher::Result<Event<K>>>,
     store: Store<K>,
     triggers: Triggers,
-    about: impl Fn(&K) -> Vec<ObjectRef<Redis>>,
+    about: impl Fn(&K) -> I,
 ) where
+    I: IntoIterator<Item = ObjectRef<Redis>>,
     K: Resource<DynamicType: Default + Eq + Hash + Clone> + Clone + 'static,
 {
     let kind = K::kind(&K::DynamicType::default()).into_owned();
@@ -253,13 +248,9 @@ pub fn redis_of<K: Resource>(object: &K) -> Option<ObjectRef<Redis>> {
     Some(ObjectRef::new(name).within(object.meta().namespace.as_deref()?))
 }
 
-fn itself(redis: &Guarded) -> Vec<ObjectRef<Redis>> {
+fn itself(redis: &Guarded) -> Option<ObjectRef<Redis>> {
     let meta = redis.meta();
-    let named = meta.name.as_deref().zip(meta.namespace.as_deref());
-    named
-        .map(|(name, namespace)| ObjectRef::new(name).within(namespace))
-        .into_iter()
-        .collect()
+    Some(ObjectRef::new(meta.name.as_deref()?).within(meta.namespace.as_deref()?))
 }
 
 /// The resources whose applications' password this Secret holds.
