@@ -33,7 +33,7 @@ pub fn status(
     };
     let facts = Facts::of(seen, record);
     let generation = redis.metadata.generation;
-    let wanted = facts.conditions(seen, plan, troubles);
+    let wanted = facts.conditions(redis, seen, plan, troubles);
     let wants = seen.desired.replicas;
     RedisStatus {
         observed_generation: generation,
@@ -119,7 +119,7 @@ impl Facts {
         }
     }
 
-    fn conditions(&self, seen: &Observed, plan: &Plan, troubles: &[Trouble]) -> Vec<Wanted> {
+    fn conditions(&self, redis: &Redis, seen: &Observed, plan: &Plan, troubles: &[Trouble]) -> Vec<Wanted> {
         let wants = usize::try_from(seen.desired.replicas).unwrap_or(usize::MAX);
         let available = self.published && self.master.is_some();
         let surplus = seen.instances.len() > wants;
@@ -133,7 +133,7 @@ impl Facts {
             .map(|t| (t.reason.clone(), t.message.clone(), true))
             .collect();
         why.extend(notes);
-        why.extend(pods(seen));
+        why.extend(pods(redis, seen));
         let first = why.first().cloned();
         let master = self.master.clone().unwrap_or_default();
         let (reason, message) = if complete {
@@ -198,11 +198,21 @@ fn stalls(reason: Reason) -> bool {
 }
 
 /// Pods that cannot run, with what Kubernetes says of them.
-fn pods(seen: &Observed) -> impl Iterator<Item = (String, String, bool)> + '_ {
+fn pods<'a>(redis: &'a Redis, seen: &'a Observed) -> impl Iterator<Item = (String, String, bool)> + 'a {
+    let class = redis
+        .spec
+        .storage
+        .as_ref()
+        .and_then(|storage| storage.storage_class_name.as_deref());
     let troubled = seen.instances.values().filter(|instance| !View::is_up(instance));
-    troubled.filter_map(|instance| {
+    troubled.filter_map(move |instance| {
         let trouble = instance.trouble.as_ref()?;
-        Some(("PodFailing".to_owned(), format!("{}: {trouble}", instance.pod), true))
+        let claim = class.filter(|_| trouble.contains("PersistentVolumeClaim"));
+        let hint = claim.map(|class| {
+            format!("; has storage class {class} (spec.storage.storageClassName) a free volume, and does it exist?")
+        });
+        let message = format!("{}: {trouble}{}", instance.pod, hint.unwrap_or_default());
+        Some(("PodFailing".to_owned(), message, true))
     })
 }
 

@@ -136,7 +136,24 @@ fn choose<'a>(view: &View, ready: &[Living<'a>]) -> Result<Living<'a>, String> {
         return Ok(*most);
     }
     let known = |it: &&Living| view.record.members.contains_key(&it.instance.pod) || was_master(it);
+    if let Some(first) = alike(&eligible, known) {
+        return Ok(first);
+    }
     one_with_data(&eligible, known)
+}
+
+/// Their ids are lost, but all that hold data were members to the end and hold as many keys: they followed one master,
+/// and any of them will do.
+fn alike<'a>(eligible: &[Living<'a>], known: impl Fn(&&Living) -> bool) -> Option<Living<'a>> {
+    let holders: Vec<_> = eligible.iter().filter(|it| it.answer.replication.keys > 0).collect();
+    let keys = holders.first()?.answer.replication.keys;
+    let same = |it: &&&Living| known(it) && it.answer.replication.keys == keys;
+    let alike = holders.iter().filter(same).count() == holders.len();
+    holders
+        .into_iter()
+        .copied()
+        .min_by_key(|it| it.instance.ordinal)
+        .filter(|_| alike)
 }
 
 /// The one that a person named: `redis-operator.dev/elect: <pod>`.
