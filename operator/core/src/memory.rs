@@ -17,8 +17,8 @@ pub struct Memory {
     pub held: bool,
     /// Since when another holds a record that this holder held, and the seq it had then.
     pub succeeded: Option<(u64, Moment)>,
-    /// When this process saw the resource first.
-    pub first_seen: Option<Moment>,
+    /// Since when there is no record and nobody answers as a master.
+    pub recordless_since: Option<Moment>,
     /// By pod uid: since when its container waits in a back-off.
     pub backing_off: BTreeMap<String, Moment>,
     /// By run id: misdirected commands counted at the last pass.
@@ -29,7 +29,8 @@ impl Memory {
     /// Remembers one pass. Call it after each observation, before the decision: times begin now if they began.
     pub fn note(&mut self, seen: &Observed) {
         let now = seen.now;
-        self.first_seen.get_or_insert(now);
+        let serves = seen.instances.values().any(crate::observed::Instance::is_master);
+        since(&mut self.recordless_since, seen.record == Found::Absent && !serves, now);
         let view = match &seen.record {
             Found::Record(record) => Some(crate::decide::View::new(seen, record)),
             Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,

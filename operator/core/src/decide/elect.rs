@@ -1,10 +1,10 @@
 //! Freeze, count again, choose, claim.
 
 use super::view::Living;
-use super::{Aside, Master, Proof, Say, View};
+use super::{Aside, Master, Proof, Say, View, adopt};
 use crate::observed::Policy;
 use crate::plan::{Reason, Step};
-use crate::record::{Claim, Member, Phase, Process, Record, Stage};
+use crate::record::{Claim, Phase, Process, Record};
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ pub(super) fn elect(view: &View, aside: &mut Aside) -> Say {
     let master = view.master();
     if let Master::Serves(_) = master {
         return Some((back(view), "the master answers: end the election"));
+    }
+    if let Some(say) = adopt::by_hand(view, aside) {
+        return Some(say);
     }
     let candidates = candidates(view);
     let freezes = freezes(view, &candidates);
@@ -191,18 +194,9 @@ pub(super) fn users(record: &Record, promoted: &Process) -> Vec<String> {
 
 /// Every member, and the former master if its process lives, begins again as joining.
 pub(super) fn all_joining(next: &mut Record, former: Option<Process>) {
-    for member in next.members.values_mut() {
-        member.stage = Stage::Joining;
-    }
-    if let Some(process) = former {
-        next.members.insert(
-            process.pod.clone(),
-            Member {
-                process,
-                stage: Stage::Joining,
-            },
-        );
-    }
+    let members = std::mem::take(&mut next.members).into_values();
+    let all = members.map(|member| member.process).chain(former);
+    next.members = all.map(adopt::joining).collect();
 }
 
 fn back(view: &View) -> Vec<Step> {

@@ -2,7 +2,7 @@
 
 use super::view::{Living, View};
 use crate::observed::{Instance, Reach};
-use crate::record::{Phase, Process, Stage};
+use crate::record::{Phase, Process};
 use crate::replication::Role;
 use std::time::Duration;
 
@@ -22,13 +22,15 @@ pub enum Proof {
     AnotherProcess,
     /// Its address refuses connections, and no member hears it: enough only with a quorum.
     Refused,
+    /// It lives, but somebody made it follow another one: what it held is overwritten.
+    Overwritten,
 }
 
 /// What is known of the recorded master.
 pub enum Master<'a> {
     /// It answers as a master.
     Serves(Living<'a>),
-    /// It answers as a replica: somebody demoted it, or an election froze it.
+    /// It answers as a replica, with all that it had: somebody demoted it, or an election froze it.
     Demoted(Living<'a>),
     /// It ended.
     Ended(Proof),
@@ -43,6 +45,11 @@ impl Proof {
     pub fn is_strong(self) -> bool {
         self != Self::Refused
     }
+
+    /// The process itself has ended, and that can never turn out otherwise.
+    pub fn ends(self) -> bool {
+        !matches!(self, Self::Refused | Self::Overwritten)
+    }
 }
 
 impl<'a> View<'a> {
@@ -54,7 +61,8 @@ impl<'a> View<'a> {
         if let Some(living) = self.living(master).filter(|it| !it.answer.replication.loading) {
             return match living.answer.replication.role {
                 Role::Master => Master::Serves(living),
-                Role::Replica => Master::Demoted(living),
+                Role::Replica if self.has_data(living.answer) => Master::Demoted(living),
+                Role::Replica => Master::Ended(Proof::Overwritten),
             };
         }
         match self.end_of(master).or_else(|| self.refused_and_unheard(master)) {
@@ -138,25 +146,23 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Neither the master nor anybody who holds what the record speaks of has a living process. Joining members that
-    /// show that they lack it do not count; one that cannot be asked might have it.
+    /// Neither the master nor anybody who holds what the record speaks of has a living process. Whoever answers and shows
+    /// that it lacks it does not count, at whatever stage; one that cannot be asked, or still loads, might have it.
     pub fn nobody_lives(&self) -> bool {
-        let ended = |process: &Process| self.end_of(process).is_some();
+        let empty_handed = |it: Living| {
+            let r = &it.answer.replication;
+            r.role == Role::Replica && !r.loading && !self.has_data(it.answer)
+        };
+        let gone = |process: &Process| self.end_of(process).is_some() || self.living(process).is_some_and(empty_handed);
         let claimed = self
             .record
             .claim
             .as_ref()
             .filter(|_| self.record.phase == Phase::Promoting);
-        let empty_handed = |process: &Process, stage| {
-            stage == Stage::Joining && self.living(process).is_some_and(|it| !self.has_data(it.answer))
-        };
-        self.record.master.as_ref().is_none_or(ended)
-            && claimed.is_none_or(|claim| ended(&claim.process))
-            && self
-                .record
-                .members
-                .values()
-                .all(|m| ended(&m.process) || empty_handed(&m.process, m.stage))
+        let claimed_lives = claimed.is_some_and(|claim| self.end_of(&claim.process).is_none());
+        let master = self.record.master.iter();
+        let mut all = master.chain(self.record.members.values().map(|member| &member.process));
+        !claimed_lives && all.all(gone)
     }
 }
 

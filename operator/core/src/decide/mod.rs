@@ -3,6 +3,8 @@
 //! Each rule is one file and reads the observation through a [`View`]. A rule may leave notes for people and ask to be
 //! woken; it speaks by returning steps.
 
+mod adopt;
+mod data;
 mod elect;
 mod evidence;
 mod guard;

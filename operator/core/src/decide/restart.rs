@@ -1,29 +1,34 @@
 //! Nobody who holds what the record speaks of lives any more: a power cut, all pods deleted, or one instance alone.
 
+use super::adopt::{self, Serving};
 use super::elect::promotion;
 use super::view::Living;
-use super::{Aside, Say, View};
+use super::{Aside, Say, View, data};
 use crate::observed::{Instance, Moment, Observed};
 use crate::plan::{Reason, Step};
 use crate::record::Phase;
+use crate::replication::Replication;
 use std::time::Duration;
 
 /// How long a restart, and a first start on volumes, waits for pods that do not answer or still load.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// After every wanted and every existing pod has answered with its dataset loaded, or a minute: the best evidence wins,
-/// and where evidence differs nobody does.
+/// and where evidence differs nobody does. A master that serves all the same is adopted: the record is an old one.
 pub(super) fn restart(view: &View, aside: &mut Aside) -> Say {
     if !view.nobody_lives() {
         return None;
     }
+    match adopt::serving(view.seen, aside) {
+        Serving::One(master) if master.instance.attached => {
+            let steps = adopt::adopt(view.seen, view.next_term("Adopted"), master)?;
+            return Some((steps, "adopt the serving master"));
+        }
+        Serving::One(_) | Serving::Several => return Some((vec![], "wait for the serving master")),
+        Serving::Nobody => {}
+    }
     let ready = ready(view.seen);
-    let patience = if view.seen.memory.nobody_since.is_none() {
-        None
-    } else {
-        Some(PATIENCE)
-    };
-    if let Some(say) = wait_for_all(view.seen, view.seen.memory.nobody_since, patience, &ready, aside) {
+    if let Some(say) = wait_for_all(view.seen, view.seen.memory.nobody_since, PATIENCE, &ready, aside) {
         return Some(say);
     }
     if let Some(freezes) = freeze_all(&ready) {
@@ -63,43 +68,62 @@ pub(super) fn ready(seen: &Observed) -> Vec<Living<'_>> {
         .collect()
 }
 
-/// Waits until every wanted and every existing pod is among `ready`, at most for `patience` since `since`.
+/// Waits until every wanted and every existing pod is among `ready`, at most for `patience` since `since`; and without
+/// end for somebody to follow, or while one hears a master that nobody else sees.
 pub(super) fn wait_for_all(
     seen: &Observed,
     since: Option<Moment>,
-    patience: Option<Duration>,
+    patience: Duration,
     ready: &[Living],
     aside: &mut Aside,
 ) -> Say {
-    let is_ready = |instance: &Instance| ready.iter().any(|it| it.instance.uid == instance.uid);
-    let mut missing: Vec<_> = seen
-        .instances
-        .values()
-        .filter(|i| !is_ready(i))
-        .map(|i| i.pod.clone())
-        .collect();
-    let exists = |ordinal: &u32| seen.instances.values().any(|instance| instance.ordinal == *ordinal);
-    missing.extend(
-        (0..seen.desired.replicas)
-            .filter(|n| !exists(n))
-            .map(|n| format!("ordinal {n}")),
-    );
+    if let Some((pod, host)) = hears_a_stranger(seen) {
+        let text = format!(
+            "{pod} is in sync with {host}, which is no instance that answers: nothing is started over while it is"
+        );
+        aside.note(Reason::MasterUnclear, text);
+        return Some((vec![], "wait for the master that is still heard"));
+    }
+    let missing = missing(seen, ready);
     if missing.is_empty() {
         return None;
     }
     let waited = since.map_or(Duration::ZERO, |since| seen.now.since(since));
-    let bound = patience.unwrap_or(PATIENCE);
-    if waited >= bound && !ready.is_empty() {
+    if waited < patience {
+        aside.wake(patience.saturating_sub(waited));
+    } else if !ready.is_empty() {
         return None;
     }
-    aside.wake(bound.saturating_sub(waited).max(Duration::from_millis(200)));
     let text = format!(
         "no instance serves; waiting up to {} s for: {}",
-        bound.as_secs(),
+        patience.as_secs(),
         missing.join(", ")
     );
     aside.note(Reason::WaitingForPods, text);
     Some((vec![], "wait for pods"))
+}
+
+/// Wanted and existing pods that are not among `ready`.
+fn missing(seen: &Observed, ready: &[Living]) -> Vec<String> {
+    let is_ready = |instance: &&Instance| ready.iter().any(|it| it.instance.uid == instance.uid);
+    let silent = seen.instances.values().filter(|instance| !is_ready(instance));
+    let exists = |ordinal: &u32| seen.instances.values().any(|instance| instance.ordinal == *ordinal);
+    let absent = (0..seen.desired.replicas).filter(|ordinal| !exists(ordinal));
+    let silent = silent.map(|instance| instance.pod.clone());
+    silent.chain(absent.map(|n| format!("ordinal {n}"))).collect()
+}
+
+/// One whose link is up, to an address at which no instance of ours answers: a master lives there.
+fn hears_a_stranger(seen: &Observed) -> Option<(&str, &str)> {
+    let answers = |host: &str| {
+        seen.instances
+            .values()
+            .any(|i| i.address == host && i.answer().is_some())
+    };
+    seen.instances.values().find_map(|instance| {
+        let upstream = instance.answer()?.replication.upstream.as_ref()?;
+        (upstream.link_up && !answers(&upstream.host)).then_some((instance.pod.as_str(), upstream.host.as_str()))
+    })
 }
 
 /// Everybody is frozen before data is compared. None when all are.
@@ -111,79 +135,44 @@ pub(super) fn freeze_all(ready: &[Living]) -> Option<Vec<Step>> {
     (!steps.is_empty()).then_some(steps)
 }
 
+/// Who goes on. With AOF ids do not survive, nor does anybody else's data where one is alone: then whoever was master
+/// last, if it holds data. Else the largest offset of the recorded history, or of the one before up to where that ended.
+/// Else data that is known to be of this set. Else, if nobody has any, the lowest ordinal.
 fn choose<'a>(view: &View, ready: &[Living<'a>]) -> Result<Living<'a>, String> {
-    let eligible: Vec<_> = ready
-        .iter()
-        .copied()
-        .filter(|it| it.answer.replication.priority > 0)
-        .collect();
-    if let Some(forced) = forced(view.seen, &eligible) {
-        return Ok(forced);
+    if let Some(forced) = data::forced(view.seen, ready) {
+        return data::promotable(forced);
     }
-    let was_master = |it: &&Living| view.record.master.as_ref().is_some_and(|m| m.pod == it.instance.pod);
-    let holds = |it: &&Living| it.answer.replication.keys > 0;
-    let ids_are_lost = view.seen.desired.replicas == 1 || eligible.iter().any(|it| it.answer.replication.appendonly);
-    if let Some(master) = eligible.iter().filter(holds).find(|it| ids_are_lost && was_master(it)) {
-        return Ok(*master);
-    }
-    let recorded = |it: &&Living| it.answer.replication.placed && it.answer.replication.id == view.record.id;
-    let most = eligible
-        .iter()
-        .filter(recorded)
-        .filter(holds)
-        .max_by_key(|it| (it.answer.replication.offset, std::cmp::Reverse(it.instance.ordinal)));
-    if let Some(most) = most {
-        return Ok(*most);
-    }
-    let known = |it: &&Living| view.record.members.contains_key(&it.instance.pod) || was_master(it);
-    if let Some(first) = alike(&eligible, known) {
-        return Ok(first);
-    }
-    one_with_data(&eligible, known)
-}
-
-/// Their ids are lost, but all that hold data were members to the end and hold as many keys: they followed one master,
-/// and any of them will do.
-fn alike<'a>(eligible: &[Living<'a>], known: impl Fn(&&Living) -> bool) -> Option<Living<'a>> {
-    let holders: Vec<_> = eligible.iter().filter(|it| it.answer.replication.keys > 0).collect();
-    let keys = holders.first()?.answer.replication.keys;
-    let same = |it: &&&Living| known(it) && it.answer.replication.keys == keys;
-    let alike = holders.iter().filter(same).count() == holders.len();
-    holders
-        .into_iter()
-        .copied()
-        .min_by_key(|it| it.instance.ordinal)
-        .filter(|_| alike)
-}
-
-/// The one that a person named: `redis-operator.dev/elect: <pod>`.
-pub(super) fn forced<'a>(seen: &Observed, eligible: &[Living<'a>]) -> Option<Living<'a>> {
-    let name = seen.desired.elect.as_ref()?;
-    eligible.iter().copied().find(|it| &it.instance.pod == name)
-}
-
-/// Nobody holds data: the lowest ordinal. Exactly one does, and `known` admits it: that one. Else a sentence.
-pub(super) fn one_with_data<'a>(
-    eligible: &[Living<'a>],
-    known: impl Fn(&&Living) -> bool,
-) -> Result<Living<'a>, String> {
-    let holders: Vec<_> = eligible.iter().filter(|it| it.answer.replication.keys > 0).collect();
-    match holders.as_slice() {
-        [] => eligible
-            .iter()
-            .copied()
-            .min_by_key(|it| it.instance.ordinal)
-            .ok_or_else(|| "no instance answers that may be promoted (replica-priority 0 is never)".to_owned()),
-        [one] if known(one) => Ok(**one),
-        _ => {
-            let counts: Vec<_> = holders
-                .iter()
-                .map(|it| format!("{} has {} keys", it.instance.pod, it.answer.replication.keys))
-                .collect();
-            Err(format!(
-                "instances hold data of unrelated histories and nothing says which is the right one: {}. Name one: kubectl annotate redis NAME redis-operator.dev/elect=POD. The others' data is then replaced by a copy of its",
-                counts.join(", ")
-            ))
+    let record = view.record;
+    let holders = data::holders(ready);
+    if holders.is_empty() {
+        let lost = missing(view.seen, ready);
+        if view.seen.desired.durable && !lost.is_empty() {
+            let text = "nobody who answers holds data, and there may be some on the volume of";
+            return Err(format!("{text} {}. {}", lost.join(", "), data::NAME_ONE));
         }
+        return data::first(view.seen, ready);
     }
+    let claimed = record.claim.iter().map(|claim| &claim.process);
+    let last = claimed.chain(&record.master).map(|process| process.pod.as_str());
+    let ids_are_lost = view.seen.desired.replicas == 1 || ready.iter().any(|it| it.answer.replication.appendonly);
+    let incumbent = last
+        .clone()
+        .find_map(|pod| holders.iter().find(|it| it.instance.pod == pod));
+    if let Some(incumbent) = incumbent.filter(|_| ids_are_lost) {
+        return data::promotable(*incumbent);
+    }
+    let current = |r: &Replication| r.id == record.id;
+    let before = |r: &Replication| record.previous_id.as_ref() == Some(&r.id) && r.offset <= record.promoted_at;
+    if let Some(most) = data::most(&holders, current).or_else(|| data::most(&holders, before)) {
+        return data::promotable(most);
+    }
+    let known = |it: &Living| {
+        let pod = it.instance.pod.as_str();
+        record.master.is_none() || record.members.contains_key(pod) || last.clone().any(|other| other == pod)
+    };
+    if !holders.iter().all(known) {
+        return Err(data::unrelated(&holders));
+    }
+    let chosen = data::alike(&holders).map_or_else(|| data::of_one_history(&holders), Ok);
+    data::promotable(chosen?)
 }

@@ -165,3 +165,15 @@ fn e14_durability_waits_for_the_quorum() {
     available.settle();
     assert_eq!(available.published(), Some(2));
 }
+
+#[test]
+fn d19_the_proof_of_an_end_outlives_the_pod_object() {
+    let mut world = World::healthy(3);
+    world.kill(0);
+    world.until(|world| world.record().phase == Phase::Electing);
+    world.vanish_unproved(0);
+    world.pending.insert(0);
+    world.new_operator();
+    world.settle();
+    assert_eq!(world.published(), Some(1), "{}", world.story());
+}

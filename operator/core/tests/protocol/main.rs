@@ -8,6 +8,7 @@
     reason = "a test may end with a panic"
 )]
 
+mod adopt;
 mod crash;
 mod detect;
 mod elect;

@@ -1,8 +1,7 @@
-//! Nobody lives who holds what the record speaks of; no record; a record that is wrong.
+//! Nobody lives who holds what the record speaks of.
 
-use crate::world::{Disk, World, reasons};
+use crate::world::{Disk, World, pod_name, reasons};
 use redis_operator_core::plan::Reason;
-use serde_json::json;
 use std::time::Duration;
 
 fn restart_all(world: &mut World) {
@@ -86,27 +85,6 @@ fn e13_a_pod_that_lost_its_volume_becomes_a_replica() {
 }
 
 #[test]
-fn e19_a_switchover_by_hand_is_adopted() {
-    let mut world = World::healthy(3);
-    world.follow_by_hand(0, 1);
-    world.promote_by_hand(1);
-    world.follow_by_hand(2, 1);
-    world.settle();
-    assert_eq!(world.master(), 1);
-    assert_eq!(world.record().reason, "Adopted");
-    world.assert_nothing_lost();
-}
-
-#[test]
-fn e23_a_lost_record_is_made_anew_from_the_serving_master() {
-    let mut world = World::healthy(3);
-    world.put_record(None);
-    world.settle();
-    assert_eq!(world.master(), 0);
-    assert_eq!(world.server(0).data.len(), 5);
-}
-
-#[test]
 fn e29_the_promoted_one_dies_before_it_is_recorded_steady() {
     for passes in 0..8 {
         let mut world = World::healthy(3);
@@ -129,42 +107,115 @@ fn e29_the_promoted_one_dies_before_it_is_recorded_steady() {
 }
 
 #[test]
-fn b07_nonsense_moves_nothing() {
-    let nonsense = [
-        json!(7),
-        json!({}),
-        json!({"version": 1}),
-        json!({"version": 99, "seq": 3}),
-    ];
-    for (n, record) in nonsense.into_iter().enumerate() {
-        let mut world = World::healthy(3);
-        let before = world.pods.clone();
-        world.put_record(Some(record));
-        let plan = world.pass_only();
-        assert_eq!(plan.steps, vec![]);
-        let expected = if n == 3 {
-            Reason::RecordOfNewerVersion
-        } else {
-            Reason::RecordUnreadable
-        };
-        assert_eq!(reasons(&plan), [expected]);
-        assert_eq!(world.pods, before);
-        // removing it is enough
+fn e22_a_first_start_on_data_whose_chosen_one_restarts_goes_on() {
+    for disk in [Disk::Rdb, Disk::Aof] {
+        let mut world = World::healthy_on(1, disk);
         world.put_record(None);
+        world.kill(0);
+        world.start(0);
+        world.until(|world| world.record.is_some());
+        world.restart(0);
         world.settle();
-        assert_eq!(world.master(), 0);
+        assert_eq!(world.master(), 0, "{disk:?}");
+        assert_eq!(world.server(0).data.len(), 5);
     }
 }
 
 #[test]
-fn b07_a_record_of_processes_that_never_were_promotes_nobody_while_a_master_serves() {
-    let mut world = World::healthy(3);
-    let mut record = world.record();
-    record.master.as_mut().unwrap().run_id = "run-never".to_owned();
-    record.members.clear();
-    record.quorum = 0;
-    world.record = Some(serde_json::to_value(record).unwrap());
+fn e22_nothing_is_started_over_while_a_volume_is_away() {
+    let mut world = World::healthy_on(3, Disk::Aof);
+    for ordinal in 0..3 {
+        world.kill(ordinal);
+    }
+    world.disks.remove(&1);
+    world.disks.remove(&2);
+    world.start(1);
+    world.start(2);
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::AmbiguousData], "{plan:?}");
+    let mut named = world.clone();
+    world.start(0);
     world.settle();
     assert_eq!(world.master(), 0);
-    assert_eq!(world.server(0).data.len(), 5);
+    assert_eq!(world.server(1).data.len(), 5);
+    // a person gives the volume up
+    named.desired.elect = Some(pod_name(1));
+    named.settle();
+    assert_eq!(named.published(), Some(1));
+}
+
+#[test]
+fn e05_data_on_an_instance_with_priority_zero_is_not_started_over() {
+    for with_record in [true, false] {
+        let mut world = World::healthy_on(3, Disk::Aof);
+        restart_all(&mut world);
+        for ordinal in [0, 2] {
+            world.server_mut(ordinal).data.clear();
+        }
+        world.server_mut(1).priority = 0;
+        if !with_record {
+            world.put_record(None);
+        }
+        let plan = world.settle();
+        assert_eq!(reasons(&plan), [Reason::AmbiguousData], "{plan:?}");
+        world.server_mut(1).priority = 1;
+        world.settle();
+        assert_eq!(world.master(), 1);
+    }
+}
+
+#[test]
+fn e29_the_promoted_one_dies_and_all_the_others_are_behind() {
+    for recorded in [true, false] {
+        let mut world = World::healthy(4);
+        for ordinal in [2, 3] {
+            world.stall(ordinal);
+        }
+        world.write();
+        world.kill(0);
+        world.until(|world| match recorded {
+            true => world.published() == Some(1) && world.record().claim.is_none(),
+            false => world.pod(1).server.as_ref().is_some_and(|server| server.master),
+        });
+        for ordinal in [0, 1] {
+            world.vanish(ordinal);
+            world.pending.insert(ordinal);
+        }
+        world.settle();
+        assert_eq!(world.published(), Some(2), "{}", world.story());
+        assert_eq!(world.server(2).data.len(), 5);
+    }
+}
+
+#[test]
+fn e21_the_master_dies_before_its_new_id_is_recorded() {
+    let mut world = World::new(3, Disk::Memory);
+    world.until(|world| world.published() == Some(0));
+    assert!(world.write());
+    world.until(|world| world.record.is_some() && world.server(2).is_linked());
+    assert_ne!(world.record().id, world.server(2).id, "not recorded yet");
+    world.vanish(0);
+    world.pending.insert(0);
+    world.settle();
+    assert_eq!(world.published(), Some(1), "{}", world.story());
+    assert_eq!(world.server(1).data.len(), 1);
+}
+
+#[test]
+fn e07_members_that_lost_their_place_are_not_waited_for() {
+    let mut world = World::healthy_on(3, Disk::Aof);
+    for ordinal in [1, 2] {
+        // a full resync broke in the middle
+        let server = world.server_mut(ordinal);
+        server.placed = false;
+        server.link = crate::world::Link::Down(None);
+        world.cut.insert((pod_name(ordinal), pod_name(0)));
+    }
+    world.kill(0);
+    world.settle_for(Duration::from_secs(30));
+    world.start(0);
+    world.cut.clear();
+    world.settle();
+    assert_eq!(world.master(), 0, "its volume holds everything");
+    world.assert_nothing_lost();
 }

@@ -1,6 +1,6 @@
 //! First start: there is no record.
 
-use crate::world::{Disk, World, reasons};
+use crate::world::{Disk, Mood, World, pod_name, reasons};
 use redis_operator_core::plan::Reason;
 use std::time::Duration;
 
@@ -39,4 +39,44 @@ fn e10_several_masters_with_data_are_left_alone() {
     let plan = world.settle();
     assert_eq!(reasons(&plan), [Reason::TwoMasters]);
     assert!(world.server(0).master && world.server(1).master);
+}
+
+#[test]
+fn e10_of_several_masters_the_one_with_data() {
+    let mut world = World::new(3, Disk::Memory);
+    for ordinal in 0..3 {
+        world.promote_by_hand(ordinal);
+    }
+    world.server_mut(1).data = vec![1, 2, 3];
+    world.settle();
+    assert_eq!(world.master(), 1);
+    assert_eq!(world.server(0).data.len(), 3);
+}
+
+#[test]
+fn e23_no_record_and_a_master_that_is_busy_elects_nobody() {
+    let mut world = World::healthy(3);
+    world.mood(0, Mood::Busy);
+    world.put_record(None);
+    world.slice = None;
+    world.settle();
+    assert!(!world.server(1).master && !world.server(2).master);
+    assert!(world.server(1).is_linked(), "nobody was frozen either{}", world.story());
+    world.mood(0, Mood::Fine);
+    world.settle();
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.server(0).data.len(), 5);
+}
+
+#[test]
+fn e23_no_record_and_a_master_that_is_not_connected_yet_elects_nobody() {
+    let mut world = World::healthy(3);
+    world.put_record(None);
+    world.operator.withheld.insert(pod_name(0));
+    world.new_operator();
+    world.settle();
+    assert!(!world.server(1).master && world.server(1).is_linked());
+    world.operator.withheld.clear();
+    world.settle();
+    assert_eq!(world.master(), 0);
 }

@@ -1,0 +1,121 @@
+//! An instance serves as master although the record does not say so: it is adopted, never replaced.
+
+use super::view::{Living, View};
+use super::{Aside, Say};
+use crate::observed::{Instance, Observed};
+use crate::plan::{Reason, Step};
+use crate::record::{Member, Phase, Process, Record, Stage};
+use std::collections::BTreeMap;
+
+/// Who answers as a master.
+pub(super) enum Serving<'a> {
+    /// Nobody.
+    Nobody,
+    /// This one; of several, the only one with data, or the first where none has any.
+    One(Living<'a>),
+    /// Several with data.
+    Several,
+}
+
+/// Who answers as a master, connected or not.
+pub(super) fn serving<'a>(seen: &'a Observed, aside: &mut Aside) -> Serving<'a> {
+    let masters = seen.instances.values().filter(|instance| instance.is_master());
+    let masters: Vec<_> = masters.filter_map(living).collect();
+    let holders: Vec<_> = masters.iter().filter(|it| it.answer.replication.keys > 0).collect();
+    match (holders.as_slice(), masters.as_slice()) {
+        (_, []) => Serving::Nobody,
+        ([one], _) => Serving::One(**one),
+        ([], [first, ..]) => Serving::One(*first),
+        _ => {
+            two_masters(&masters, aside);
+            Serving::Several
+        }
+    }
+}
+
+/// A member answers as master and continues the recorded history, while the recorded master does not serve: a failover
+/// was done by hand, or an older record was put back.
+pub(super) fn by_hand(view: &View, aside: &mut Aside) -> Say {
+    let members = view.record.members.values();
+    let masters = members.filter_map(|member| view.living(&member.process));
+    let masters: Vec<_> = masters
+        .filter(|it| it.instance.is_master() && continues(view, *it))
+        .collect();
+    match masters.as_slice() {
+        [] => None,
+        [one] if !one.instance.attached => Some((
+            vec![],
+            "wait for the connection of the master that was promoted by hand",
+        )),
+        [one] => Some((
+            adopt(view.seen, view.next_term("Adopted"), *one)?,
+            "adopt the master that was promoted by hand",
+        )),
+        several => {
+            two_masters(several, aside);
+            Some((vec![], "several were promoted by hand"))
+        }
+    }
+}
+
+/// The next record with this master, Steady: whoever was a member, or follows it, is joining.
+pub(super) fn adopt(seen: &Observed, mut next: Box<Record>, master: Living) -> Option<Vec<Step>> {
+    let it = &master.answer.replication;
+    let process = master.instance.process()?;
+    let former = next.master.replace(process.clone());
+    (next.phase, next.claim, next.quorum) = (Phase::Steady, None, 0);
+    next.id.clone_from(&it.id);
+    next.previous_id.clone_from(&it.id2);
+    next.promoted_at = it.forked_at.unwrap_or_default();
+    let followers = seen.instances.values().filter(|instance| follows(instance, master));
+    let members = std::mem::take(&mut next.members)
+        .into_values()
+        .map(|member| member.process);
+    let lives = |process: &Process| View::new(seen, &next).end_of(process).is_none();
+    let all = former.into_iter().chain(members).filter(lives);
+    let all = all.chain(followers.filter_map(Instance::process));
+    let others = all.filter(|other| other.uid != process.uid);
+    let members = others.map(joining).collect::<BTreeMap<_, _>>();
+    next.members = members;
+    Some(vec![Step::Record(next)])
+}
+
+/// A process that begins as a member.
+pub(super) fn joining(process: Process) -> (String, Member) {
+    let stage = Stage::Joining;
+    (process.pod.clone(), Member { process, stage })
+}
+
+fn living(instance: &Instance) -> Option<Living<'_>> {
+    let answer = instance.answer()?;
+    Some(Living { instance, answer })
+}
+
+/// Its second id is the recorded one, or it was promoted from exactly where the recorded master was; or somebody is in
+/// sync with it, which a member that promoted itself to nothing cannot have.
+fn continues(view: &View, it: Living) -> bool {
+    let r = &it.answer.replication;
+    let before = r.id2 == view.record.previous_id && r.forked_at == Some(view.record.promoted_at);
+    let in_sync = |instance: &Instance| {
+        let answer = instance.answer().map(|answer| &answer.replication);
+        answer.is_some_and(|a| a.id == r.id && a.upstream.as_ref().is_some_and(|up| up.link_up))
+    };
+    let is_followed = view.seen.instances.values().any(|i| follows(i, it) && in_sync(i));
+    r.id2.as_ref().is_some_and(|id| *id == view.record.id || before) || is_followed
+}
+
+fn follows(instance: &Instance, master: Living) -> bool {
+    let upstream = instance
+        .answer()
+        .and_then(|answer| answer.replication.upstream.as_ref());
+    upstream.is_some_and(|upstream| upstream.host == master.instance.address)
+}
+
+fn two_masters(masters: &[Living], aside: &mut Aside) {
+    let names: Vec<_> = masters.iter().map(|it| it.instance.pod.as_str()).collect();
+    let text = format!(
+        "several instances take writes and the record names none of them: {}; make all but one a replica (REPLICAOF)",
+        names.join(", ")
+    );
+    aside.note(Reason::TwoMasters, text);
+}

@@ -1,0 +1,112 @@
+//! A master serves although the record does not say so, or there is no readable record.
+
+use crate::world::{World, pod_name, reasons};
+use redis_operator_core::plan::Reason;
+use serde_json::json;
+
+#[test]
+fn e19_a_failover_by_hand_is_adopted() {
+    let mut world = World::healthy(3);
+    world.kill(0);
+    world.promote_by_hand(2);
+    world.follow_by_hand(1, 2);
+    assert!(world.write_to(2) || world.server(2).guard > 0);
+    world.start(0);
+    world.new_operator();
+    world.settle();
+    assert_eq!(world.master(), 2);
+}
+
+#[test]
+fn e19_a_switchover_by_hand_is_adopted() {
+    let mut world = World::healthy(3);
+    world.follow_by_hand(0, 1);
+    world.promote_by_hand(1);
+    world.follow_by_hand(2, 1);
+    world.settle();
+    assert_eq!(world.master(), 1);
+    assert_eq!(world.record().reason, "Adopted");
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn e23_a_lost_record_is_made_anew_from_the_serving_master() {
+    let mut world = World::healthy(3);
+    world.put_record(None);
+    world.settle();
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.server(0).data.len(), 5);
+}
+
+#[test]
+fn e23_an_old_record_demotes_nobody() {
+    let mut world = World::healthy(3);
+    let old = world.record.clone();
+    for _ in 0..2 {
+        let master = world.master();
+        world.restart(master);
+        world.settle();
+        assert!(world.write());
+    }
+    let master = world.master();
+    let keys = world.server(master).data.len();
+    world.put_record(old);
+    world.new_operator();
+    world.settle();
+    assert_eq!(world.master(), master);
+    assert_eq!(world.server(master).data.len(), keys);
+}
+
+#[test]
+fn b07_nonsense_moves_nothing() {
+    let nonsense = [
+        json!(7),
+        json!({}),
+        json!({"version": 1}),
+        json!({"version": 99, "seq": 3}),
+    ];
+    for (n, record) in nonsense.into_iter().enumerate() {
+        let mut world = World::healthy(3);
+        let before = world.pods.clone();
+        world.put_record(Some(record));
+        let plan = world.pass_only();
+        assert_eq!(plan.steps, vec![]);
+        let expected = if n == 3 {
+            Reason::RecordOfNewerVersion
+        } else {
+            Reason::RecordUnreadable
+        };
+        assert_eq!(reasons(&plan), [expected]);
+        assert_eq!(world.pods, before);
+        // removing it is enough
+        world.put_record(None);
+        world.settle();
+        assert_eq!(world.master(), 0);
+    }
+}
+
+#[test]
+fn b07_a_record_of_processes_that_never_were_promotes_nobody_while_a_master_serves() {
+    let mut world = World::healthy(3);
+    let mut record = world.record();
+    record.master.as_mut().unwrap().run_id = "run-never".to_owned();
+    record.members.clear();
+    record.quorum = 0;
+    world.record = Some(serde_json::to_value(record).unwrap());
+    world.settle();
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.server(0).data.len(), 5);
+}
+
+#[test]
+fn e20_a_master_that_was_made_to_follow_somebody_else_is_replaced() {
+    let mut world = World::healthy(3);
+    let (id, now) = ("id-of-a-stranger".to_owned(), world.now);
+    world.hang_up_on(&pod_name(0));
+    let server = world.server_mut(0);
+    server.follow("192.0.2.1", now);
+    (server.id, server.offset, server.data) = (id, 70_000, vec![1, 2]);
+    world.settle();
+    assert_eq!(world.master(), 1);
+    world.assert_nothing_lost();
+}
