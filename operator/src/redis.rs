@@ -5,6 +5,7 @@
 
 mod answer;
 mod error;
+mod relay;
 mod reply;
 mod wire;
 
@@ -87,7 +88,7 @@ impl Connection {
             words("CONFIG GET", &answer::CONFIG_GET),
             words("ACL USERS", &["ACL", "USERS"]),
         ];
-        answer::read(asked, &self.wire.transact(&commands).await?)
+        self.checked(answer::read(asked, &self.wire.transact(&commands).await?))
     }
 
     /// Closes every other connection of the operator's own user: what predecessors still say is not heard any more.
@@ -132,7 +133,7 @@ impl Connection {
         let (host, port) = NOWHERE;
         let commands = [replica_of(host, &port.to_string()), words("INFO", &INFO)];
         let replies = self.wire.transact(&commands).await?;
-        answer::replication(replies.last())
+        self.checked(answer::replication(replies.last()))
     }
 
     /// Makes it the master, unguarded and serving, with `users` to follow it; then checks that what was promoted is what
@@ -146,7 +147,7 @@ impl Connection {
         commands.extend(users.iter().map(|login| set_user(&login.user, &login.password)));
         commands.push(words("INFO", &INFO));
         let replies = self.wire.transact(&commands).await?;
-        let replication = answer::replication(replies.last())?;
+        let replication = self.checked(answer::replication(replies.last()))?;
         match mismatch(claim, &replication) {
             None => Ok(replication),
             Some(what) => Err(CallError::NotAsClaimed(what)),
@@ -189,6 +190,15 @@ impl Connection {
             Err(CallError::Denied(text)) if text.contains("No such user") => Ok(0),
             Err(error) => Err(error),
         }
+    }
+
+    /// Gives the connection up if a reply made no sense.
+    fn checked<T>(&self, outcome: Result<T, CallError>) -> Result<T, CallError> {
+        outcome.inspect_err(|error| {
+            if matches!(error, CallError::Unreadable(_)) {
+                self.wire.close();
+            }
+        })
     }
 
     async fn run(&self, commands: &[Command]) -> Result<(), CallError> {

@@ -36,7 +36,7 @@ pub enum CallError {
     /// the others did.
     #[error("refused {0}")]
     Denied(String),
-    /// A reply that makes no sense. The commands may have run.
+    /// A reply that makes no sense. The commands may have run. The connection is closed.
     #[error("unreadable reply: {0}")]
     Unreadable(String),
     /// The promotion did not give the state that was claimed.

@@ -1,9 +1,10 @@
 //! One TCP connection that speaks RESP, through fred. Nothing else names that crate.
 //!
-//! What must be known about it: it does not notice a broken connection by its own state (the task of `connect` ends, and
-//! that is the truth), dropping its client closes nothing (aborting that task does), it retries and reconnects unless told
-//! not to, and it waits for ever unless each of its limits is set.
+//! What must be known about it: its state does not show a broken connection, dropping its client closes nothing (ending
+//! the task of `connect` does), it retries and reconnects unless told not to, it waits for ever unless each of its limits is
+//! set, and it trusts the server: hence the relay.
 
+use super::relay::{End, relay};
 use super::reply::{Command, Raw, Reply, read, results, shorten};
 use super::{CallError, OpenError};
 use fred::clients::Client;
@@ -13,20 +14,23 @@ use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, ServerCon
 use fred::types::{ClusterHash, CustomCommand, Value};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// What fred is given to notice that its socket is closed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A connection of its own. It is closed when it is dropped, and for good after any failure.
 pub(super) struct Wire {
     client: Client,
-    pump: AbortHandle,
-    ended: watch::Sender<bool>,
+    life: AbortHandle,
+    end: watch::Sender<Option<End>>,
     turn: Mutex<()>,
     limit: Duration,
 }
@@ -38,48 +42,49 @@ impl Wire {
         password: &str,
         limit: Duration,
     ) -> Result<Self, OpenError> {
-        let begun = Instant::now();
-        reach(address, limit).await?;
-        let left = limit.saturating_sub(begun.elapsed());
-        let client = client(address, user, password, limit);
+        let deadline = Instant::now() + limit;
+        let server = reach(address, deadline).await?;
+        let listener = own(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await)?;
+        let client = client(own(listener.local_addr())?, user, password, limit);
         // Polled once before anything can happen, so that it misses nothing.
         let mut connected = pin!(client.wait_for_connect());
         let early = poll_fn(|cx| Poll::Ready(connected.as_mut().poll(cx))).await;
-        let pump = client.connect();
+        let pump = Pump(client.connect());
+        let accepted = timeout_at(deadline, listener.accept()).await;
+        let (local, _) = own(accepted.map_err(io::Error::from).flatten())?;
+        own(local.set_nodelay(true))?;
+        let end = watch::Sender::new(None);
         let wire = Self {
             client: client.clone(),
-            pump: pump.abort_handle(),
-            ended: watch::Sender::new(false),
+            life: tokio::spawn(live(pump, local, server, end.clone())).abort_handle(),
+            end,
             turn: Mutex::new(()),
             limit,
         };
-        let ended = wire.ended.clone();
-        tokio::spawn(async move {
-            let _ = pump.await;
-            ended.send_replace(true);
-        });
         let outcome = match early {
             Poll::Ready(outcome) => Ok(outcome),
-            Poll::Pending => timeout(left, connected).await,
+            Poll::Pending => timeout_at(deadline, connected).await,
         };
         match outcome {
             Ok(Ok(())) => Ok(wire),
-            Ok(Err(error)) => Err(refusal(&error)),
+            Ok(Err(error)) => Err(refusal(&error, wire.end.borrow().as_ref())),
             Err(_) => Err(OpenError::Hung),
         }
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        *self.ended.borrow()
+        self.end.borrow().is_some()
     }
 
     pub(super) async fn closed(&self) {
-        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+        let _ = self.end.subscribe().wait_for(Option::is_some).await;
     }
 
-    fn close(&self) {
-        self.ended.send_replace(true);
-        self.pump.abort();
+    pub(super) fn close(&self) {
+        if !self.is_closed() {
+            self.end.send_replace(Some(End::Closed));
+        }
+        self.life.abort();
     }
 
     /// Runs the commands between MULTI and EXEC, and gives one reply for each. No error reply is among them.
@@ -92,22 +97,38 @@ impl Wire {
             // Whoever abandons a transaction halfway must not leave the next one inside it.
             let unfinished = CloseOnDrop(Some(self));
             let replies = tokio::select! {
+                biased;
                 replies = self.send(commands) => replies?,
                 () = self.closed() => return Err(CallError::Closed),
             };
             unfinished.disarm();
             Ok(replies)
         });
-        let replies = outcome.await.unwrap_or(Err(CallError::TimedOut)).inspect_err(|error| {
-            if matches!(error, CallError::TimedOut | CallError::Closed) {
-                self.close();
-            }
-        })?;
-        results(commands, replies).inspect_err(|error| {
-            if matches!(error, CallError::Unreadable(_)) {
-                self.close();
-            }
-        })
+        let replies = match outcome.await {
+            Ok(Ok(replies)) => results(commands, replies),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(CallError::TimedOut),
+        };
+        replies
+            .map_err(|error| match error {
+                CallError::Closed => self.why_closed(),
+                other => other,
+            })
+            .inspect_err(|error| {
+                if matches!(
+                    error,
+                    CallError::TimedOut | CallError::Closed | CallError::Unreadable(_)
+                ) {
+                    self.close();
+                }
+            })
+    }
+
+    fn why_closed(&self) -> CallError {
+        match &*self.end.borrow() {
+            Some(End::Nonsense(text)) => CallError::Unreadable(text.clone()),
+            _ => CallError::Closed,
+        }
     }
 
     /// Sends everything at once and waits for every reply: MULTI's, one for each command, EXEC's.
@@ -134,7 +155,31 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        self.pump.abort();
+        self.life.abort();
+    }
+}
+
+/// fred's task; ended when it is dropped.
+struct Pump(JoinHandle<Result<(), fred::error::Error>>);
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Lives as long as the connection does: dropping it closes every socket.
+async fn live(mut pump: Pump, mut local: TcpStream, mut server: TcpStream, end: watch::Sender<Option<End>>) {
+    let why = tokio::select! {
+        why = relay(&mut local, &mut server) => why,
+        _ = &mut pump.0 => End::Closed,
+    };
+    // Told before the sockets close, so that whoever sees that can learn why.
+    end.send_replace(Some(why));
+    drop((local, server));
+    if !pump.0.is_finished() {
+        // fred still has to read, and to tell, what the server said last.
+        let _ = timeout(LAST_WORDS, &mut pump.0).await;
     }
 }
 
@@ -173,25 +218,27 @@ async fn in_order<F: Future + Unpin>(futures: Vec<F>) -> Vec<F::Output> {
     slots.into_iter().filter_map(|(_, output)| output).collect()
 }
 
-/// Tells apart, on a bare connection, what fred's errors do not: nobody there, and nobody answering.
-async fn reach(address: SocketAddr, limit: Duration) -> Result<(), OpenError> {
-    match timeout(limit, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err(OpenError::Refused),
-        Ok(Err(error)) => Err(OpenError::Unreachable(error.to_string())),
-        Err(_) => Err(OpenError::Unreachable("timed out".to_owned())),
-    }
+async fn reach(address: SocketAddr, deadline: Instant) -> Result<TcpStream, OpenError> {
+    let stream = match timeout_at(deadline, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return Err(OpenError::Refused),
+        Ok(Err(error)) => return Err(OpenError::Unreachable(error.to_string())),
+        Err(_) => return Err(OpenError::Unreachable("timed out".to_owned())),
+    };
+    own(stream.set_nodelay(true))?;
+    Ok(stream)
+}
+
+/// A failure of this side, which says nothing about the server.
+fn own<T>(outcome: io::Result<T>) -> Result<T, OpenError> {
+    outcome.map_err(|error| OpenError::Unreachable(format!("no socket for it: {error}")))
 }
 
 fn client(address: SocketAddr, user: &str, password: &str, limit: Duration) -> Client {
-    let host = match address {
-        SocketAddr::V4(v4) => v4.ip().to_string(),
-        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
-    };
     let config = Config {
         username: Some(user.to_owned()),
         password: Some(password.to_owned()),
-        server: ServerConfig::new_centralized(host, address.port()),
+        server: ServerConfig::new_centralized(address.ip().to_string(), address.port()),
         fail_fast: true,
         ..Config::default()
     };
@@ -217,16 +264,13 @@ fn client(address: SocketAddr, user: &str, password: &str, limit: Duration) -> C
 }
 
 /// Why a TCP connection that was accepted did not become a usable one.
-fn refusal(error: &fred::error::Error) -> OpenError {
-    let text = shorten(error.details());
-    match error.kind() {
-        ErrorKind::Timeout | ErrorKind::Canceled => OpenError::Hung,
-        ErrorKind::IO if text.contains("ConnectionRefused") => OpenError::Refused,
-        // Closed before a reply: a proxy whose server is not up does that.
-        ErrorKind::IO => OpenError::Hung,
-        // So does a closed connection look while AUTH waits.
-        ErrorKind::Protocol if text == "Expected string." => OpenError::Hung,
-        ErrorKind::Protocol | ErrorKind::Parse => OpenError::Garbage(text),
-        _ => OpenError::Alive(text),
+fn refusal(error: &fred::error::Error, end: Option<&End>) -> OpenError {
+    match (end, error.kind()) {
+        // A proxy whose server is not up accepts and closes.
+        (Some(End::Unheard), _) | (_, ErrorKind::Timeout) => OpenError::Hung,
+        (Some(End::Nonsense(text)), _) => OpenError::Garbage(text.clone()),
+        (_, ErrorKind::Protocol | ErrorKind::Parse) => OpenError::Garbage(shorten(error.details())),
+        (_, ErrorKind::IO | ErrorKind::Canceled) => OpenError::Garbage("closed within a reply".to_owned()),
+        _ => OpenError::Alive(shorten(error.details())),
     }
 }
