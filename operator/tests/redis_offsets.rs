@@ -1,0 +1,189 @@
+//! Ids and offsets as real processes tell them: whatever is frozen can be claimed, and its promotion verifies.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
+
+mod support;
+
+use redis_operator::redis::Connection;
+use redis_operator_core::observed::Moment;
+use redis_operator_core::record::{Claim, Process};
+use redis_operator_core::replication::{Replication, Role};
+use support::{PORT, Server, ServerOptions, wait_for};
+
+async fn ask(connection: &Connection) -> Replication {
+    connection.probe(Moment(0)).await.unwrap().replication
+}
+
+/// Freezes, claims what was frozen and promotes; gives both states.
+async fn freeze_and_promote(connection: &Connection) -> (Replication, Replication) {
+    let frozen = connection.freeze().await.unwrap();
+    assert!(frozen.is_frozen());
+    let claim = Claim {
+        process: Process {
+            pod: "redis-example-0".to_owned(),
+            uid: "uid".to_owned(),
+            run_id: frozen.run_id.clone(),
+            address: "10.0.0.1".to_owned(),
+            node: String::new(),
+            container: None,
+            ended: false,
+        },
+        id: frozen.id.clone(),
+        offset: frozen.offset,
+    };
+    let promoted = connection.promote(&claim, &[]).await.unwrap();
+    assert_eq!(promoted.forked_at, Some(frozen.offset));
+    assert!(promoted.offset >= frozen.offset);
+    (frozen, promoted)
+}
+
+async fn attach(replica: &Connection, master: &Connection, host: &str) {
+    master.add_user("r-uid", "members-password").await.unwrap();
+    replica.follow(host, PORT, "r-uid", "members-password").await.unwrap();
+}
+
+async fn synced(replica: &Connection, master: &Connection) {
+    wait_for("the replica to be synced", async || {
+        let (goal, found) = (ask(master).await, ask(replica).await);
+        let up = found.upstream.as_ref().is_some_and(|upstream| upstream.link_up);
+        (up && found.id == goal.id && found.offset >= goal.offset).then_some(())
+    })
+    .await;
+}
+
+fn with(lines: &str) -> ServerOptions {
+    ServerOptions {
+        fenced: true,
+        lines: lines.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_master_that_never_had_a_replica() {
+    let server = Server::open();
+    server.guest().call(&["SET", "a", "1"]);
+    let connection = server.connection().await;
+    let before = ask(&connection).await;
+    let (frozen, promoted) = freeze_and_promote(&connection).await;
+    assert_eq!(frozen.offset, before.offset);
+    assert_eq!(promoted.keys, 1);
+}
+
+#[tokio::test]
+async fn a_master_with_replicas_that_is_demoted() {
+    let (master, replica) = (Server::open(), Server::fenced());
+    let (m, r) = (master.connection().await, replica.connection().await);
+    attach(&r, &m, &master.host()).await;
+    synced(&r, &m).await;
+    for i in 0..10 {
+        master.guest().call(&["SET", &i.to_string(), "x"]);
+    }
+    let before = ask(&m).await;
+    assert!(before.offset > 0);
+    let (frozen, promoted) = freeze_and_promote(&m).await;
+    assert!(frozen.offset >= before.offset);
+    assert_eq!(frozen.id, before.id);
+    assert_eq!(promoted.role, Role::Master);
+}
+
+#[tokio::test]
+async fn a_replica_under_writes() {
+    let (master, replica) = (Server::open(), Server::fenced());
+    let (m, r) = (master.connection().await, replica.connection().await);
+    attach(&r, &m, &master.host()).await;
+    synced(&r, &m).await;
+    let mut writer = master.guest();
+    for i in 0..500 {
+        writer.send(&["SET", &i.to_string(), "x"]);
+    }
+    let (frozen, _) = freeze_and_promote(&r).await;
+    for _ in 0..500 {
+        assert_eq!(writer.reply(), "OK");
+    }
+    assert!(frozen.offset <= ask(&m).await.offset);
+}
+
+#[tokio::test]
+async fn a_replica_that_restarts_from_its_snapshot_keeps_its_place() {
+    let (master, mut replica) = (Server::open(), Server::fenced());
+    let m = master.connection().await;
+    let r = replica.connection().await;
+    attach(&r, &m, &master.host()).await;
+    master.guest().call(&["SET", "a", "1"]);
+    synced(&r, &m).await;
+    assert_eq!(replica.client().call(&["SAVE"]), "OK");
+    let before = ask(&r).await;
+    replica.kill();
+    replica.restart(&with(""));
+    let r = replica.connection().await;
+    let after = ask(&r).await;
+    assert_eq!(after.id, before.id);
+    assert!(after.placed);
+    assert!(
+        after.offset > 0 && after.offset <= before.offset,
+        "{} {}",
+        after.offset,
+        before.offset
+    );
+    assert_eq!(after.keys, 1);
+    let (frozen, _) = freeze_and_promote(&r).await;
+    assert_eq!(frozen.offset, after.offset);
+}
+
+#[tokio::test]
+async fn one_that_restarts_from_an_append_only_file_has_data_of_a_new_history() {
+    let (master, mut replica) = (Server::open(), Server::start(&with("appendonly yes")));
+    let m = master.connection().await;
+    let r = replica.connection().await;
+    attach(&r, &m, &master.host()).await;
+    synced(&r, &m).await;
+    master.guest().call(&["SET", "a", "1"]);
+    synced(&r, &m).await;
+    let before = ask(&r).await;
+    assert!(before.appendonly);
+    wait_for("the rewrite to end", async || {
+        (replica.client().info("aof_rewrite_in_progress").as_deref() == Some("0")
+            && replica.client().info("aof_rewrite_scheduled").as_deref() == Some("0"))
+        .then_some(())
+    })
+    .await;
+    replica.kill();
+    replica.restart(&with("appendonly yes"));
+    let r = replica.connection().await;
+    let after = ask(&r).await;
+    assert_ne!(after.id, before.id);
+    assert_eq!((after.offset, after.placed, after.keys), (0, false, 1));
+    freeze_and_promote(&r).await;
+}
+
+#[tokio::test]
+async fn one_that_is_frozen_within_its_first_full_sync_has_nothing() {
+    let (master, replica) = (
+        Server::start(&ServerOptions {
+            fenced: false,
+            lines: "rdb-key-save-delay 100000".to_owned(),
+        }),
+        Server::fenced(),
+    );
+    for i in 0..100 {
+        master.guest().call(&["SET", &i.to_string(), "x"]);
+    }
+    let (m, r) = (master.connection().await, replica.connection().await);
+    attach(&r, &m, &master.host()).await;
+    wait_for("the sync to begin", async || {
+        ask(&r)
+            .await
+            .upstream
+            .is_some_and(|upstream| upstream.syncing)
+            .then_some(())
+    })
+    .await;
+    assert_eq!(ask(&r).await.offset, 0);
+    let (frozen, promoted) = freeze_and_promote(&r).await;
+    assert_eq!((frozen.offset, promoted.keys), (0, 0));
+}
