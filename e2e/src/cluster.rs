@@ -64,7 +64,8 @@ impl Cluster {
 }
 
 impl Local {
-    fn kubeconfig(&self) -> PathBuf {
+    /// How its administrator reaches the API server.
+    pub fn kubeconfig(&self) -> PathBuf {
         PathBuf::from(format!("/run/{}/kubeconfig", self.name))
     }
 

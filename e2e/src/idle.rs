@@ -58,7 +58,9 @@ pub async fn measure(cluster: &Cluster, time: Duration) -> Result<Idle> {
     let leader = operator::leader(cluster).await?.name_any();
     let pods = operator::pods(cluster).await?;
     let local = cluster.local()?;
-    let processes = pods.iter().map(|pod: &Pod| Process::of(local, pod, operator::CONTAINER));
+    let processes = pods
+        .iter()
+        .map(|pod: &Pod| Process::of(local, pod, operator::CONTAINER));
     let processes = processes.collect::<Result<Vec<_>>>()?;
     count(cluster).await?;
     let requests = async || -> Result<Vec<f64>> {

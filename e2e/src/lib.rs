@@ -7,6 +7,7 @@ pub mod harness;
 pub mod history;
 pub mod idle;
 pub mod ledger;
+pub mod local_operator;
 pub mod log;
 pub mod observer;
 pub mod operator;

@@ -55,6 +55,18 @@ pub async fn leading_process(cluster: &Cluster) -> Result<Process> {
     Process::of(cluster.local()?, &leader(cluster).await?, CONTAINER)
 }
 
+/// Runs this many operators in the cluster; a test that brings its own wants none beside them.
+pub async fn scale(cluster: &Cluster, replicas: i32) -> Result<()> {
+    let patch = serde_json::json!({ "spec": { "replicas": replicas } });
+    space(cluster).merge::<Deployment>(NAME, patch).await?;
+    until(
+        "the operator's pods to be as many",
+        Duration::from_secs(60),
+        async || Ok(i32::try_from(space(cluster).list::<Pod>(SELECTOR).await?.len())? == replicas),
+    )
+    .await
+}
+
 /// Waits until every wanted operator pod is ready and one of them leads.
 pub async fn ready(cluster: &Cluster, limit: Duration) -> Result<()> {
     until("the operator to be ready", limit, async || {

@@ -81,19 +81,25 @@ pub trait Api: Sync {
     fn delete_pod(&self, pod: &str, uid: &str, resource_version: &str) -> impl Future<Output = Done> + Send;
 }
 
-/// Runs the steps, and tells what came of each. A fail point named `before-STEP` and `after-STEP` lies around each.
+/// Runs the steps, and tells what came of each. Around each lie the fail points `WHY.before-STEP` and `WHY.after-STEP`.
 ///
 /// # Errors
 /// The first failure; the steps after it were not begun.
 pub async fn execute(plan: &Plan, servers: &impl Servers, api: &impl Api, mut told: impl FnMut(&Step, &Done)) -> Done {
     for step in &plan.steps {
-        fail_point::reach(&format!("before-{}", step.name()));
+        fail_point::reach(&point(plan, "before", step));
         let done = run(step, servers, api).await;
         told(step, &done);
         done?;
-        fail_point::reach(&format!("after-{}", step.name()));
+        fail_point::reach(&point(plan, "after", step));
     }
     Ok(())
+}
+
+/// The same step belongs to several plans, so a point names the plan's reason too: `promote.before-promote`.
+fn point(plan: &Plan, when: &str, step: &Step) -> String {
+    let why = plan.why.replace(": ", "-").replace(' ', "-");
+    format!("{why}.{when}-{}", step.name())
 }
 
 async fn run(step: &Step, servers: &impl Servers, api: &impl Api) -> Done {

@@ -81,7 +81,9 @@ async fn operators(redis: &Subject) -> Result<Vec<Process>> {
     let cluster = &redis.space.cluster;
     let pods = operator::pods(cluster).await?;
     let local = cluster.local()?;
-    pods.iter().map(|pod| Process::of(local, pod, operator::CONTAINER)).collect()
+    pods.iter()
+        .map(|pod| Process::of(local, pod, operator::CONTAINER))
+        .collect()
 }
 
 async fn fenced(redis: &Subject, pod: &str) -> Result<()> {
