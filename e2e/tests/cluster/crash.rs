@@ -10,7 +10,7 @@ use e2e::harness::{Needs, run, spec};
 use e2e::local_operator::{LocalOperator, State};
 use e2e::log;
 use e2e::operator;
-use e2e::space::{Space, call};
+use e2e::space::{Space, call, until};
 use e2e::subject::{Settled, Subject};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -159,6 +159,11 @@ impl Case<'_> {
         println!("{:<48} {:>6} {:>14}", self.point, self.action, ms);
         // a new pod, or kubelet's back-off is all that the next cases test
         self.space.remove(&settled.master, None).await?;
+        let (name, uid) = (settled.master.name_any(), settled.master.uid());
+        until("a new pod", SETTLE, async || {
+            Ok(call(self.space.api::<Pod>().get(&name)).await?.uid() != uid)
+        })
+        .await?;
         Ok(standby)
     }
 
