@@ -17,8 +17,6 @@ use tokio::time::timeout;
 
 /// No test takes longer.
 const TEST_LIMIT: Duration = Duration::from_secs(240);
-/// A namespace with every resource in it goes within this.
-const CLEAN_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a test needs of its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +27,8 @@ pub enum Needs {
     Nodes,
 }
 
-/// Runs a test in a namespace of its own and deletes that. Without the nodes that it needs it is skipped, and says so.
+/// Runs a test in a namespace of its own and deletes that; the next test does not wait until it is gone. Without the
+/// nodes that it needs it is skipped, and says so.
 pub fn run(id: &str, needs: Needs, test: impl AsyncFnOnce(&Space) -> Result<()>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -51,7 +50,7 @@ pub fn run(id: &str, needs: Needs, test: impl AsyncFnOnce(&Space) -> Result<()>)
                 describe(&space).await.unwrap_or_else(|error| format!("{error:#}"))
             );
         }
-        outcome.and(space.delete(CLEAN_LIMIT).await)
+        outcome.and(space.delete().await)
     })
 }
 

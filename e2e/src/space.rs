@@ -57,14 +57,11 @@ impl Space {
         }
     }
 
-    /// Deletes the namespace and waits until nothing of it is left.
-    pub async fn delete(&self, limit: Duration) -> Result<()> {
+    /// Deletes the namespace; Kubernetes does so in its own time.
+    pub async fn delete(&self) -> Result<()> {
         let api = Api::<Namespace>::all(self.cluster.client.clone());
         call(api.delete(&self.name, &DeleteParams::default())).await?;
-        until("the namespace to be gone", limit, async || {
-            Ok(call(api.get_opt(&self.name)).await?.is_none())
-        })
-        .await
+        Ok(())
     }
 
     /// Typed access to the objects of the namespace.

@@ -25,8 +25,6 @@ use tokio::time::sleep;
 const START: Duration = Duration::from_secs(180);
 /// The operator has done everything that a change caused after this.
 const REST: Duration = Duration::from_secs(20);
-/// A namespace goes within this.
-const CLEAN: Duration = Duration::from_secs(120);
 /// The share of a failover that is allowed to be slow.
 const MAX_GAP_MS: f64 = 1200.0;
 /// What half of the failovers must reach.
@@ -127,7 +125,7 @@ async fn kills(cluster: &Cluster, args: &Args, file: &Path) -> Result<Vec<Run>> 
     }
     let space = Space::create(cluster, &format!("figures-{}", std::process::id())).await?;
     let outcome = more_kills(&space, args, file, &mut runs).await;
-    outcome.and(space.delete(CLEAN).await)?;
+    outcome.and(space.delete().await)?;
     Ok(runs)
 }
 
@@ -242,7 +240,7 @@ async fn idle_table(cluster: &Cluster, args: &Args) -> Result<Table> {
         idle::measure(cluster, Duration::from_secs(args.idle_seconds)).await
     }
     .await;
-    space.delete(CLEAN).await?;
+    space.delete().await?;
     let idle = measured?;
     let mut table = Table::new(&["operator", "RSS (MB)", "CPU (% of one core)"]);
     for process in &idle.processes {

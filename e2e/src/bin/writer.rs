@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use e2e::log::{Attempt, Clock, Micros, Outcome};
+use e2e::log::{Attempt, Clock, Outcome};
 use e2e::resp::{Connection, Reply, Trouble};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -53,30 +53,35 @@ fn main() -> Result<()> {
     let ended = ended_with_stdin();
     let clock = Clock::start();
     let pause = Duration::from_millis(args.every);
-    let mut server = None;
+    let mut server = connect(&args);
     for seq in 1.. {
         if ended.load(Ordering::Relaxed) {
             break;
         }
         let sent = clock.now();
-        let begun = server.take().map_or_else(|| connect(&args), Ok);
-        let unreachable = begun.is_err();
-        let attempt = match begun {
-            Ok(mut open) => {
-                let outcome = write(&mut open, &args, seq);
-                let attempt = attempt(seq, sent, &clock, Some(open.run_id.clone()), &outcome);
-                server = outcome.is_ok().then_some(open);
-                attempt
+        let (process, outcome) = match &mut server {
+            Ok(open) => {
+                let outcome = write(open, &args, seq).unwrap_or_else(|trouble| failed(&trouble));
+                (Some(open.run_id.clone()), outcome)
             }
-            Err(trouble) => attempt(seq, sent, &clock, None, &Err(trouble)),
+            Err(trouble) => (None, failed(trouble)),
+        };
+        let attempt = Attempt {
+            seq,
+            sent,
+            at: clock.now(),
+            server: process,
+            outcome,
         };
         let mut line = serde_json::to_vec(&attempt)?;
         line.push(b'\n');
         out.write_all(&line)?;
-        // an error on an open connection is followed by a fresh one at once
-        if server.is_some() || unreachable {
-            thread::sleep(pause);
+        if matches!(attempt.outcome, Outcome::Failed { .. }) {
+            // closed before the fresh one is opened
+            drop(server);
+            server = connect(&args);
         }
+        thread::sleep(pause);
     }
     Ok(())
 }
@@ -112,21 +117,6 @@ fn write(server: &mut Server, args: &Args, seq: u64) -> Result<Outcome, Trouble>
     }
 }
 
-fn attempt(
-    seq: u64,
-    sent: Micros,
-    clock: &Clock,
-    server: Option<String>,
-    outcome: &Result<Outcome, Trouble>,
-) -> Attempt {
-    Attempt {
-        seq,
-        sent,
-        at: clock.now(),
-        server,
-        outcome: match outcome {
-            Ok(outcome) => outcome.clone(),
-            Err(trouble) => Outcome::Failed { kind: trouble.kind() },
-        },
-    }
+fn failed(trouble: &Trouble) -> Outcome {
+    Outcome::Failed { kind: trouble.kind() }
 }

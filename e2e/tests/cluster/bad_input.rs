@@ -217,7 +217,7 @@ fn b06_one_name_in_two_namespaces() -> Result<()> {
             Ok(())
         }
         .await;
-        both.and(twin.delete(SETTLE).await)
+        both.and(twin.delete().await)
     })
 }
 
