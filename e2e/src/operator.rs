@@ -31,6 +31,17 @@ pub async fn pods(cluster: &Cluster) -> Result<Vec<Pod>> {
     Ok(pods)
 }
 
+/// The operator's image.
+pub async fn image(cluster: &Cluster) -> Result<String> {
+    let deployment = call(space(cluster).api::<Deployment>().get(NAME)).await?;
+    let spec = deployment.spec.and_then(|spec| spec.template.spec);
+    let containers = spec.map(|spec| spec.containers).unwrap_or_default();
+    let operator = containers.into_iter().find(|container| container.name == CONTAINER);
+    operator
+        .and_then(|container| container.image)
+        .context("the operator has no image")
+}
+
 /// Who holds the lease, as it says itself.
 pub async fn holder(cluster: &Cluster) -> Result<String> {
     let lease = call(space(cluster).api::<Lease>().get(NAME)).await?;

@@ -10,8 +10,9 @@ use redis_operator_core::api::LastFailover;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How long the writers write before the fault: a gap is measured from here on.
-const BEFORE: Duration = Duration::from_secs(1);
+/// How long the writers write before the fault. Whatever the first start or the fault before has set in motion, such as
+/// readiness, Endpoints and with them kube-proxy's second between two syncs, has come to rest by then.
+const BEFORE: Duration = Duration::from_secs(3);
 /// How long the first acknowledgement may take, before the fault and after it.
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// How long the rest may take: restart of the container, kubelet's back-off included, and joining.
@@ -82,9 +83,6 @@ pub async fn run(
     sleep(BEFORE).await;
     let begun = log::now();
     let at = fault(&before).await?;
-    for (_, writer) in &mut writers {
-        writer.acknowledged_after(at, WRITE_LIMIT).await?;
-    }
     let after = match expect {
         Expect::Failover => subject.settled_after(before.record.term, SETTLE_LIMIT).await?,
         Expect::SameMaster => subject.settled(SETTLE_LIMIT).await?,
@@ -96,6 +94,10 @@ pub async fn run(
         before.record.master,
         after.record.master
     );
+    let settled = log::now();
+    for (_, writer) in &mut writers {
+        writer.acknowledged_after(settled, WRITE_LIMIT).await?;
+    }
     let ended = log::now();
     let mut accounts = Vec::new();
     for (wait, writer) in writers {
@@ -117,7 +119,7 @@ pub async fn run(
         accounts,
         seen: observer.stop()?,
         two_masters: two_masters(&histories),
-        settled: Duration::from_micros(ended.saturating_sub(at)),
+        settled: Duration::from_micros(settled.saturating_sub(at)),
     })
 }
 
@@ -137,13 +139,12 @@ impl Verdict {
         counted.map(|account| account.balance.lost.len()).sum()
     }
 
-    /// The first write that was begun after the fault and acknowledged.
+    /// When another server than the master before acknowledged the first write.
     pub fn first_write(&self) -> Option<Micros> {
-        let firsts = self
-            .accounts
-            .iter()
-            .filter_map(|account| account.history.first_after(self.fault));
-        firsts.map(|attempt| attempt.at).min()
+        let before = self.before.record.master.as_ref().map(|master| master.run_id.as_str());
+        let all = self.accounts.iter().flat_map(|account| account.history.acknowledged());
+        let by_another = all.filter(|attempt| attempt.at > self.fault && attempt.server.as_deref() != before);
+        by_another.map(|attempt| attempt.at).min()
     }
 
     /// What the operator says about it.

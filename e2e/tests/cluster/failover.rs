@@ -173,11 +173,11 @@ fn d16_the_leader_and_the_master_die_together() -> Result<()> {
     })
 }
 
-/// The sidecar is the server's image: it cannot bind the port that the server has, and crashes again and again.
+/// The sidecar is the operator's own image: without the right to read anything it ends at once, again and again.
 #[test]
 fn d15_a_sidecar_that_crash_loops_does_not_count() -> Result<()> {
     run("d15", Needs::Nodes, async |space| {
-        let exporter = json!({ "exporter": { "image": e2e::harness::image() } });
+        let exporter = json!({ "exporter": { "image": operator::image(&space.cluster).await? } });
         let redis = space.apply("a", spec_with(3, exporter)).await?;
         redis.settled(START).await?;
         until("the sidecars to crash", SETTLE, async || {
@@ -202,7 +202,8 @@ fn d14_two_masters_of_different_resources_die_together() -> Result<()> {
         })
         .await?;
         println!("{}", verdict.line());
-        verdict.ensure_smooth(GAP)?;
+        // kube-proxy leaves a second between two syncs: the second publication may have to wait for the first one's
+        verdict.ensure_smooth(GAP * 2)?;
         other.settled_after(also.record.term, SETTLE).await?;
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! First start, the owned objects, deletion.
 
 use crate::{SETTLE, START};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use e2e::harness::{Needs, run, spec};
 use e2e::space::{Space, call, until};
 use e2e::subject::{Settled, Subject};
@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{DeleteParams, PropagationPolicy};
+use kube::api::{DeleteParams, Patch, PropagationPolicy};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use kube::{Api, ResourceExt};
@@ -120,8 +120,8 @@ fn r12_edited_objects_are_put_right() -> Result<()> {
     run("r12e", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         let before = redis.settled(START).await?;
-        let foreign = json!({ "labels": { "team": "blue" }, "annotations": { "note": "mine" } });
-        let stranger = json!([{ "addresses": ["10.0.0.9"] }]);
+        let own = json!({ "addresses": redis.published().await?, "targetRef": { "kind": "Pod", "uid": before.master.uid() } });
+        let stranger = json!({ "addresses": ["10.0.0.9"] });
         let edits = [
             ("ConfigMap", json!({ "data": { "redis.conf": "" } })),
             ("Secret", json!({ "data": { "auth.conf": "" } })),
@@ -130,45 +130,38 @@ fn r12_edited_objects_are_put_right() -> Result<()> {
                 "Service",
                 json!({ "spec": { "ports": [{ "name": "redis", "port": 1 }] } }),
             ),
-            ("EndpointSlice", json!({ "endpoints": stranger })),
+            ("EndpointSlice", json!({ "endpoints": [stranger] })),
+            ("EndpointSlice", json!({ "endpoints": [own, stranger] })),
             ("StatefulSet", json!({ "spec": { "replicas": 7 } })),
         ];
         for (kind, names) in kinds() {
             let api = objects(space, &kind);
-            let (_, edit) = edits
-                .iter()
-                .find(|(of, _)| *of == kind.kind)
-                .context("an edit for each kind")?;
-            for name in names {
-                let old = call(api.get(name)).await?;
-                let merge = |patch: Value| space_merge(&api, name, patch);
-                merge(json!({ "metadata": foreign })).await?;
-                merge(edit.clone()).await?;
-                until(&format!("{} {name} to be put right", kind.kind), RESTORE, async || {
-                    let mut new = call(api.get(name)).await?;
-                    let ours = new.metadata.labels.as_mut().and_then(|labels| labels.remove("team"));
-                    ensure!(
-                        ours.as_deref() == Some("blue") && new.annotations().contains_key("note"),
-                        "foreign ones are gone"
-                    );
-                    ensure!(
-                        content(&new) == content(&old),
-                        "it is {}, not {}",
-                        content(&new),
-                        content(&old)
-                    );
-                    Ok(true)
-                })
-                .await?;
+            for (_, edit) in edits.iter().filter(|(of, _)| *of == kind.kind) {
+                for name in &names {
+                    edited(&api, name, edit).await?;
+                }
             }
         }
         ensure_undisturbed(&redis, &before).await
     })
 }
 
-async fn space_merge(api: &Api<DynamicObject>, name: &str, patch: Value) -> Result<()> {
-    call(api.patch(name, &Default::default(), &kube::api::Patch::Merge(patch))).await?;
-    Ok(())
+/// Edits an object and adds what somebody else may want on it: the one goes, the other stays.
+async fn edited(api: &Api<DynamicObject>, name: &str, edit: &Value) -> Result<()> {
+    let foreign = json!({ "labels": { "team": "blue" }, "annotations": { "note": "mine" } });
+    let merge = async |patch: &Value| call(api.patch(name, &Default::default(), &Patch::Merge(patch))).await;
+    let right = content(&merge(&json!({ "metadata": foreign })).await?);
+    merge(edit).await?;
+    until(&format!("{name} to be put right after {edit}"), RESTORE, async || {
+        let now = call(api.get(name)).await?;
+        ensure!(content(&now) == right, "it is {}, not {right}", content(&now));
+        ensure!(
+            now.annotations().contains_key("note"),
+            "somebody else's annotation is gone"
+        );
+        Ok(true)
+    })
+    .await
 }
 
 /// The same processes as before, in the same roles.

@@ -6,7 +6,7 @@ use e2e::fault::{Process, Signal};
 use e2e::harness::{Needs, run, spec, spec_with};
 use e2e::pod::{address, role};
 use e2e::resp::{Connection, Reply};
-use e2e::space::call;
+use e2e::space::{Space, call};
 use e2e::subject::{Settled, Subject};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::{Api, ResourceExt};
@@ -76,7 +76,7 @@ fn e22_all_restart_in_memory() -> Result<()> {
 #[test]
 fn e22_all_restart_with_a_snapshot() -> Result<()> {
     run("e22r", Needs::Nodes, async |space| {
-        let redis = space.apply("a", stored(json!({}))).await?;
+        let redis = space.apply("a", stored(json!({ "appendonly": "no" }))).await?;
         let before = redis.settled(START).await?;
         fill(&before)?;
         save(&redis, &before)?;
@@ -109,26 +109,37 @@ fn e11_e22_all_restart_with_a_log() -> Result<()> {
 }
 
 #[test]
-fn e13_pod_0_has_lost_its_volume() -> Result<()> {
-    run("e13", Needs::Nodes, async |space| {
-        let redis = space.apply("a", stored(json!({}))).await?;
-        let before = redis.settled(START).await?;
-        fill(&before)?;
-        save(&redis, &before)?;
-        let first = redis.pod(0).await?;
-        let killed = processes(&redis, &before)?;
-        redis.process(&first)?.send(Signal::Stop)?;
-        wipe(&redis, &first).await?;
-        for process in killed {
-            process.send(Signal::Kill)?;
-        }
-        let after = redis.settled_after(before.record.term, SETTLE).await?;
-        ensure!(
-            role(&redis.pod(0).await?) == Some(names::ROLE_REPLICA),
-            "the empty one leads"
-        );
-        ensure_filled(&redis, &after)
+fn e13_pod_0_has_lost_its_volume_with_a_log() -> Result<()> {
+    run("e13a", Needs::Nodes, async |space| {
+        pod_0_has_lost_its_volume(space, "yes").await
     })
+}
+
+#[test]
+fn e13_pod_0_has_lost_its_volume_with_a_snapshot() -> Result<()> {
+    run("e13r", Needs::Nodes, async |space| {
+        pod_0_has_lost_its_volume(space, "no").await
+    })
+}
+
+async fn pod_0_has_lost_its_volume(space: &Space, appendonly: &str) -> Result<()> {
+    let redis = space.apply("a", stored(json!({ "appendonly": appendonly }))).await?;
+    let before = redis.settled(START).await?;
+    fill(&before)?;
+    save(&redis, &before)?;
+    let first = redis.pod(0).await?;
+    let killed = processes(&redis, &before)?;
+    redis.process(&first)?.send(Signal::Stop)?;
+    wipe(&redis, &first).await?;
+    for process in killed {
+        process.send(Signal::Kill)?;
+    }
+    let after = redis.settled_after(before.record.term, SETTLE).await?;
+    ensure!(
+        role(&redis.pod(0).await?) == Some(names::ROLE_REPLICA),
+        "the empty one leads"
+    );
+    ensure_filled(&redis, &after)
 }
 
 fn save(redis: &Subject, settled: &Settled) -> Result<()> {
