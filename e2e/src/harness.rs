@@ -3,11 +3,11 @@
 use crate::cluster::Cluster;
 use crate::operator;
 use crate::pod::{restarts, role};
-use crate::space::Space;
-use crate::subject::conditions;
+use crate::space::{Space, call};
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
+use kube::api::ListParams;
 use redis_operator_core::api::Redis;
 use redis_operator_core::names;
 use serde_json::{Value, json};
@@ -76,9 +76,14 @@ pub fn spec_with(replicas: i32, more: Value) -> Value {
 /// Everything in a namespace that helps to understand a failure.
 async fn describe(space: &Space) -> Result<String> {
     let mut text = format!("--- namespace {}\n", space.name);
-    for redis in space.list::<Redis>("").await? {
-        let status = serde_json::to_string_pretty(&redis.status)?;
-        text.push_str(&format!("{} {}\n{status}\n", redis.name_any(), conditions(&redis)));
+    // not as a Redis: it may be a malformed one
+    for redis in call(space.objects::<Redis>().list(&ListParams::default())).await?.items {
+        let status = redis.data.get("status").cloned().unwrap_or_default();
+        text.push_str(&format!(
+            "{} {}\n",
+            redis.name_any(),
+            serde_json::to_string_pretty(&status)?
+        ));
     }
     for pod in space.list::<Pod>("").await? {
         let status = pod.status.clone().unwrap_or_default();

@@ -73,6 +73,16 @@ impl Space {
         Api::namespaced(self.cluster.client.clone(), &self.name)
     }
 
+    /// Untyped access to them.
+    pub fn objects<K>(&self) -> Api<DynamicObject>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        let kind = ApiResource::erase::<K>(&K::DynamicType::default());
+        Api::namespaced_with(self.cluster.client.clone(), &self.name, &kind)
+    }
+
     /// Applies a Redis, as `kubectl apply` does; it may be refused.
     pub async fn apply(&self, name: &str, spec: Value) -> Result<Subject> {
         let redis = json!({
@@ -80,11 +90,7 @@ impl Space {
             "metadata": { "name": name }, "spec": spec,
         });
         // not as a Redis: what a test applies need not be one
-        let api = Api::<DynamicObject>::namespaced_with(
-            self.cluster.client.clone(),
-            &self.name,
-            &ApiResource::erase::<Redis>(&()),
-        );
+        let api = self.objects::<Redis>();
         let params = PatchParams::apply(FIELD_MANAGER).force();
         call(api.patch(name, &params, &Patch::Apply(redis))).await?;
         Ok(Subject::new(self, name))

@@ -114,21 +114,28 @@ fn b02_a_secret_that_is_missing_or_unusable() -> Result<()> {
 #[test]
 fn b03_directives_that_the_operator_owns() -> Result<()> {
     run("b03", Needs::Nodes, async |space| {
-        let wrong = json!({ "config": { "SlaveOf": "10.0.0.1 6379", "maxmemory": "100mb" } });
-        let redis = space.apply("a", spec_with(3, wrong)).await?;
-        put_right(space, &redis, &["spec.config.SlaveOf", "remove it"], async || {
-            redis.change(json!({ "config": { "SlaveOf": null } })).await.map(|_| ())
-        })
-        .await?;
-        let settled = redis.settled(SETTLE).await?;
-        redis
-            .change(json!({ "config": { "save": "900 1\nreplicaof 10.0.0.1 6379" } }))
+        let redis = space
+            .apply("a", spec_with(3, json!({ "config": { "maxmemory": "100mb" } })))
             .await?;
-        println!("b03: {}", redis.says(&["spec.config.save", "newline"], SAY).await?);
-        redis.ask(&settled.master, &["SET", "x", "1"])?;
-        redis.change(json!({ "config": { "save": null } })).await?;
+        let before = redis.settled(START).await?;
+        for (key, value, sentence) in [
+            ("replicaof", "10.0.0.1 6379", "belongs to the operator"),
+            ("SlaveOf", "10.0.0.1 6379", "belongs to the operator"),
+            ("masterauth", "x", "belongs to the operator"),
+            ("PORT", "6380", "belongs to the operator"),
+            ("save", "900 1\nreplicaof 10.0.0.1 6379", "newline"),
+        ] {
+            let refused = redis.change(json!({ "config": { key: value } })).await.err();
+            let said = format!("{:#}", refused.with_context(|| format!("{key} was accepted"))?);
+            ensure!(said.contains(sentence), "{key}: {said}");
+        }
         let after = redis.settled(SETTLE).await?;
-        ensure!(after.record.master == settled.record.master, "it cost the master");
+        ensure!(
+            after.record == before.record,
+            "{:?} became {:?}",
+            before.record,
+            after.record
+        );
         Ok(())
     })
 }
@@ -142,11 +149,14 @@ fn b04_r19_an_image_that_does_not_exist_or_is_no_redis() -> Result<()> {
         let other = space
             .apply("other", spec_with(2, json!({ "image": "localhost/pause:1" })))
             .await?;
-        put_right(space, &missing, &["localhost/no-such-image:1"], async || {
-            missing.change(json!({ "image": image() })).await.map(|_| ())
-        })
+        put_right(
+            space,
+            &missing,
+            &["localhost/no-such-image:1", "spec.image"],
+            async || missing.change(json!({ "image": image() })).await.map(|_| ()),
+        )
         .await?;
-        put_right(space, &other, &["redis-other-"], async || {
+        put_right(space, &other, &["localhost/pause:1", "spec.image"], async || {
             other.change(json!({ "image": image() })).await.map(|_| ())
         })
         .await
@@ -249,26 +259,34 @@ fn o05_a_resource_written_past_the_schema() -> Result<()> {
     run("o05", Needs::Nodes, async |space| {
         let neighbour = space.apply("neighbour", spec(3)).await?;
         neighbour.settled(START).await?;
-        past_the_schema(space, json!({ "replicas": "three", "image": image() })).await?;
+        past_the_schema(space, json!({ "policy": "Never", "image": image() })).await?;
+        println!(
+            "o05: {}",
+            Subject::new(space, "malformed")
+                .says(&["Never", "Availability"], SAY)
+                .await?
+        );
         let verdict = trial::run(&neighbour, Expect::Failover, async |before| {
             kill_master(&neighbour, before)
         })
         .await?;
         println!("{}", verdict.line());
         verdict.ensure_safe()?;
-        let fixed = space.apply("malformed", spec(1)).await?;
+        let fixed = space
+            .apply("malformed", spec_with(1, json!({ "policy": "Durability" })))
+            .await?;
         fixed.settled(START).await?;
         Ok(())
     })
 }
 
-/// Creates `malformed` while the schema of `spec.replicas` lets everything through.
+/// Creates `malformed` while the schema of `spec.policy` lets everything through.
 async fn past_the_schema(space: &Space, spec: Value) -> Result<()> {
     let crds = Api::<CustomResourceDefinition>::all(space.cluster.client.clone());
     let name = format!("{}.{}", Redis::plural(&()), Redis::group(&()));
-    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/replicas";
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/policy";
     let schema = serde_json::to_value(call(crds.get(&name)).await?)?;
-    let strict = schema.pointer(path).context("the schema of spec.replicas")?;
+    let strict = schema.pointer(path).context("the schema of spec.policy")?;
     let set = async |value: &Value| -> Result<()> {
         let patch = json!([{ "op": "replace", "path": path, "value": value }]);
         let patch = Patch::<()>::Json(serde_json::from_value(patch)?);
@@ -276,8 +294,8 @@ async fn past_the_schema(space: &Space, spec: Value) -> Result<()> {
         Ok(())
     };
     set(&json!({ "x-kubernetes-preserve-unknown-fields": true })).await?;
+    let api = space.objects::<Redis>();
     let kind = ApiResource::erase::<Redis>(&());
-    let api = Api::<DynamicObject>::namespaced_with(space.cluster.client.clone(), &space.name, &kind);
     let object = DynamicObject::new("malformed", &kind).data(json!({ "spec": spec }));
     // the API server takes a moment to serve by the changed schema
     let created = until("the schema to let it through", START, async || {
