@@ -232,6 +232,9 @@ impl Record {
         if self.phase != Phase::Promoting && self.master.is_none() {
             return Some("no master outside phase Promoting".to_owned());
         }
+        if self.master.is_none() && !self.members.is_empty() {
+            return Some("members without a master".to_owned());
+        }
         None
     }
 }

@@ -21,11 +21,12 @@ pub(super) enum Serving<'a> {
 pub(super) fn serving<'a>(seen: &'a Observed, aside: &mut Aside) -> Serving<'a> {
     let masters = seen.instances.values().filter(|instance| instance.is_master());
     let masters: Vec<_> = masters.filter_map(living).collect();
-    let holders: Vec<_> = masters.iter().filter(|it| it.answer.replication.keys > 0).collect();
-    match (holders.as_slice(), masters.as_slice()) {
-        (_, []) => Serving::Nobody,
-        ([one], _) => Serving::One(**one),
-        ([], [first, ..]) => Serving::One(*first),
+    let Some(first) = masters.iter().min_by_key(|it| it.instance.ordinal) else {
+        return Serving::Nobody;
+    };
+    match super::data::holders(&masters).as_slice() {
+        [] => Serving::One(*first),
+        [one] => Serving::One(*one),
         _ => {
             two_masters(&masters, aside);
             Serving::Several

@@ -12,6 +12,7 @@ mod heal;
 mod hold;
 mod join;
 mod labels;
+mod learn;
 mod leave;
 mod promote;
 mod publish;
@@ -32,7 +33,7 @@ use std::time::Duration;
 type Say = Option<(Vec<Step>, &'static str)>;
 
 /// The rules, in the order in which they are asked.
-const RULES: [fn(&View, &mut Aside) -> Say; 14] = [
+const RULES: [fn(&View, &mut Aside) -> Say; 15] = [
     hold::take_over,
     publish::publish,
     hold::touch_slice,
@@ -44,6 +45,7 @@ const RULES: [fn(&View, &mut Aside) -> Say; 14] = [
     leave::leave,
     join::join,
     guard::guard,
+    learn::learn,
     heal::heal,
     labels::label,
     heal::replace_stuck,

@@ -177,3 +177,39 @@ fn d19_the_proof_of_an_end_outlives_the_pod_object() {
     world.settle();
     assert_eq!(world.published(), Some(1), "{}", world.story());
 }
+
+#[test]
+fn d15_a_container_that_the_status_names_later_is_learnt() {
+    let mut world = World::new(2, Disk::Memory);
+    let started = world.pod(0).started_micros;
+    for ordinal in 0..2 {
+        world.pod_mut(ordinal).started_micros = None;
+    }
+    world.settle();
+    assert_eq!(world.record().master.unwrap().container, None);
+    for ordinal in 0..2 {
+        world.pod_mut(ordinal).started_micros = started;
+    }
+    world.settle();
+    world.assert_healthy();
+    assert_eq!(world.record().master.unwrap().container, world.pod(0).container);
+    assert_eq!(
+        world.record().members[&pod_name(1)].process.container,
+        world.pod(1).container
+    );
+}
+
+#[test]
+fn d15_a_process_that_answers_disproves_the_end_of_its_container() {
+    let mut world = World::healthy(2);
+    // it restarted in the first second: the status then named the container before, and its beginning seemed to agree
+    let wrong = Some("container-before".to_owned());
+    let mut record = world.record();
+    record.master.as_mut().unwrap().container = wrong.clone();
+    world.put_record(Some(serde_json::to_value(record).unwrap()));
+    world.pod_mut(0).terminated.extend(wrong);
+    world.settle();
+    assert_eq!(world.record().master.unwrap().container, world.pod(0).container);
+    world.unreachable.insert(pod_name(0));
+    assert_no_failover(&mut world, Reason::MasterUnclear);
+}

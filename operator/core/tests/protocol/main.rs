@@ -12,6 +12,7 @@ mod adopt;
 mod crash;
 mod detect;
 mod elect;
+mod laws;
 mod members;
 mod restart;
 mod start;

@@ -1,0 +1,99 @@
+//! Laws 11 and 8: the record, the order of what is done, and that something is done at all.
+
+use super::rules::{Verdict, answer, law, old, records};
+use redis_operator_core::names::replication_user;
+use redis_operator_core::observed::{Instance, Observed};
+use redis_operator_core::plan::{Plan, Step};
+use redis_operator_core::record::{Found, Phase, Process, Stage};
+
+/// Law 11, the record itself.
+pub fn record_moves_forward(seen: &Observed, plan: &Plan) -> Verdict {
+    let (mut seq, mut term) = old(seen).map_or((0, 0), |record| (record.seq, record.term));
+    for next in records(plan) {
+        law(next.seq == seq + 1 && next.term >= term, || {
+            format!("law 11: {seq} → {}", next.seq)
+        })?;
+        (seq, term) = (next.seq, next.term);
+        law(next.holder == seen.holder, || {
+            "law 11: written for another holder".to_owned()
+        })?;
+        let back = Found::read(Some(&serde_json::to_value(next).unwrap()));
+        law(back == Found::Record(Box::new(next.clone())), || {
+            format!("law 11: it reads as {back:?}")
+        })?;
+        let Some(record) = old(seen) else { continue };
+        let same = next.master.as_ref().map(|m| &m.run_id) == record.master.as_ref().map(|m| &m.run_id);
+        if same && next.quorum > record.quorum {
+            let guard = record
+                .master
+                .as_ref()
+                .and_then(|m| answer(seen, m))
+                .map_or(0, |(_, a)| a.guard);
+            law(next.quorum <= guard, || {
+                format!("law 11: E {} over G {guard}", next.quorum)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Law 11, the order: what a step does to a server is on record before it.
+pub fn announced_first(seen: &Observed, plan: &Plan) -> Verdict {
+    let mut record = old(seen);
+    for step in &plan.steps {
+        if let Step::Record(next) = step {
+            record = Some(next);
+            continue;
+        }
+        let Some(now) = record else {
+            let harmless = matches!(step, Step::Freeze(_) | Step::DeletePod { .. });
+            law(harmless, || format!("law 11: {step:?} without a record"))?;
+            continue;
+        };
+        let on_record = |uid: &str| now.members.values().any(|member| member.process.uid == uid);
+        let staying = |user: &str| {
+            let mut all = now.members.values().filter(|member| member.stage != Stage::Leaving);
+            all.any(|member| replication_user(&member.process.uid) == user)
+        };
+        let is_master = |who: &Process| now.master.as_ref().is_some_and(|master| master.is(who));
+        let serves = |who: &Process| answer(seen, who).is_some_and(|(instance, _)| instance.is_master());
+        let fine = match step {
+            Step::Follow { who, .. } => now.member(&who.uid, &who.run_id).is_some() && !is_master(who),
+            Step::Freeze(who) => now.phase != Phase::Steady || !is_master(who) || !serves(who),
+            Step::AddUser { on, uid } => is_master(on) && on_record(uid),
+            Step::DropUser { on, user } => is_master(on) && !staying(user),
+            Step::Guard { on, replicas, .. } => is_master(on) && *replicas >= now.quorum,
+            Step::Promote { claim, .. } => now.phase == Phase::Promoting && now.claim.as_ref() == Some(claim),
+            Step::Publish(who) => is_master(who) || now.claim.as_ref().is_some_and(|claim| claim.process.is(who)),
+            Step::DeletePod { uid, .. } => !now.processes().any(|process| process.uid == *uid),
+            Step::CutClients(who) => !is_master(who),
+            Step::Record(_) | Step::TouchSlice | Step::Label { .. } | Step::Serve(_) => true,
+        };
+        law(fine, || format!("law 11: {step:?} under {now:?}"))?;
+    }
+    Ok(())
+}
+
+/// With everybody there and answering, something is done, waited for or said; or all is well.
+pub fn never_silently_stuck(seen: &Observed, plan: &Plan) -> Verdict {
+    let wanted = (0..seen.desired.replicas).all(|n| seen.instances.values().any(|i| i.ordinal == n));
+    let there = seen
+        .instances
+        .values()
+        .all(|i| i.attached && !i.deleting && i.answer().is_some_and(|a| !a.replication.loading));
+    let moves = !plan.steps.is_empty() || plan.wake.is_some() || !plan.notes.is_empty();
+    if moves || !wanted || !there {
+        return Ok(());
+    }
+    let record = old(seen).ok_or("stuck without a record")?;
+    let wanted = |i: &&Instance| i.ordinal < seen.desired.replicas;
+    let full = |i: &Instance| {
+        let run = &i.answer().unwrap().replication.run_id;
+        record
+            .member(&i.uid, run)
+            .is_some_and(|member| member.stage == Stage::Full)
+    };
+    let others = seen.instances.values().filter(wanted).filter(|i| !i.is_master());
+    let healthy = record.phase == Phase::Steady && others.into_iter().all(full);
+    law(healthy, || format!("stuck in silence: {}", plan.why))
+}

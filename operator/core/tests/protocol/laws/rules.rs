@@ -1,0 +1,258 @@
+//! The laws, as functions of one observation and the plan that was made of it. Each states the protocol's text anew, for
+//! it must not lean on what it judges.
+
+use super::order;
+use redis_operator_core::decide::{Master, View};
+use redis_operator_core::names;
+use redis_operator_core::observed::{Answer, Instance, Observed, Policy};
+use redis_operator_core::plan::{Label, Plan, Step};
+use redis_operator_core::record::{Claim, Found, Phase, Process, Record};
+use redis_operator_core::replication::Role;
+use std::time::Duration;
+
+/// What a law says: fine, or what is wrong.
+pub type Verdict = Result<(), String>;
+
+/// A law.
+pub type Law = fn(&Observed, &Plan) -> Verdict;
+
+/// All of them.
+pub const ALL: [Law; 9] = [
+    one_master_label,
+    who_may_be_promoted,
+    the_most_advanced,
+    enough_voters,
+    data_is_not_wiped,
+    no_election_unheard,
+    order::record_moves_forward,
+    order::announced_first,
+    order::never_silently_stuck,
+];
+
+pub fn law(holds: bool, what: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+pub fn old(seen: &Observed) -> Option<&Record> {
+    match &seen.record {
+        Found::Record(record) => Some(record),
+        Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
+    }
+}
+
+pub fn records(plan: &Plan) -> impl Iterator<Item = &Record> {
+    plan.steps.iter().filter_map(|step| match step {
+        Step::Record(next) => Some(next.as_ref()),
+        _ => None,
+    })
+}
+
+pub fn answer<'a>(seen: &'a Observed, process: &Process) -> Option<(&'a Instance, &'a Answer)> {
+    let instance = seen.instances.get(&process.pod).filter(|i| i.uid == process.uid)?;
+    let answer = instance
+        .answer()
+        .filter(|answer| answer.replication.run_id == process.run_id)?;
+    Some((instance, answer))
+}
+
+fn has_data(record: &Record, answer: &Answer) -> bool {
+    let it = &answer.replication;
+    let current = it.id == record.id && it.offset >= record.promoted_at;
+    let before = record.previous_id.as_ref() == Some(&it.id) && it.offset == record.promoted_at;
+    it.placed && !it.loading && (current || before)
+}
+
+/// Who may be elected: connected members that have the data, and a master that was demoted with it.
+fn candidates<'a>(seen: &'a Observed, record: &Record) -> Vec<(&'a Instance, &'a Answer)> {
+    let members = record.members.values().map(|member| &member.process);
+    let all = members
+        .chain(&record.master)
+        .filter_map(|process| answer(seen, process));
+    let mut all: Vec<_> = all
+        .filter(|(i, a)| i.attached && a.replication.role == Role::Replica && has_data(record, a))
+        .collect();
+    all.dedup_by_key(|(i, _)| i.uid.clone());
+    all
+}
+
+fn new_claim<'a>(seen: &Observed, plan: &'a Plan) -> Option<&'a Claim> {
+    let before = old(seen).and_then(|record| record.claim.as_ref());
+    records(plan)
+        .filter_map(|next| next.claim.as_ref())
+        .find(|claim| Some(*claim) != before)
+}
+
+/// A claim in the term of the election; a restart begins a term of its own.
+fn is_election(seen: &Observed, plan: &Plan) -> bool {
+    let electing = old(seen).filter(|record| record.phase == Phase::Electing);
+    electing.is_some_and(|record| records(plan).all(|next| next.term == record.term))
+}
+
+/// Law 1. Where labels are wrong already, nothing makes it worse.
+pub fn one_master_label(seen: &Observed, plan: &Plan) -> Verdict {
+    let mut labels: Vec<_> = seen
+        .instances
+        .values()
+        .map(|i| (i.pod.clone(), i.label.clone()))
+        .collect();
+    let masters = |labels: &[(String, Option<String>)]| {
+        labels
+            .iter()
+            .filter(|(_, label)| label.as_deref() == Some(names::ROLE_MASTER))
+            .count()
+    };
+    let allowed = masters(&labels).max(1);
+    for step in &plan.steps {
+        if let Step::Label { pod, label, .. } = step {
+            let entry = labels
+                .iter_mut()
+                .find(|(name, _)| name == pod)
+                .ok_or("labels a pod that is not there")?;
+            entry.1 = (*label == Label::Master).then(|| names::ROLE_MASTER.to_owned());
+            let fine = masters(&labels) <= if *label == Label::Master { 1 } else { allowed };
+            law(fine, || format!("law 1: {labels:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Laws 2 and 3.
+pub fn who_may_be_promoted(seen: &Observed, plan: &Plan) -> Verdict {
+    for step in &plan.steps {
+        if let Step::Promote { claim, .. } = step {
+            let on_record = old(seen)
+                .and_then(|r| r.claim.as_ref())
+                .filter(|_| old(seen).unwrap().phase == Phase::Promoting);
+            law(
+                Some(claim) == records(plan).last().map_or(on_record, |r| r.claim.as_ref()),
+                || "law 2: not the claim".to_owned(),
+            )?;
+        }
+    }
+    let Some(claim) = new_claim(seen, plan) else {
+        return Ok(());
+    };
+    let (instance, it) = answer(seen, &claim.process).ok_or("law 2: claims one that does not answer")?;
+    law(instance.attached, || {
+        "law 2: claims one that is not connected".to_owned()
+    })?;
+    let again = old(seen).is_some_and(|record| record.claim.as_ref().is_some_and(|c| c.process.is(&claim.process)));
+    law(it.replication.priority > 0 || again, || {
+        "law 3: claims priority 0".to_owned()
+    })?;
+    law(it.replication.is_frozen(), || {
+        "law 4: claims one that is not frozen".to_owned()
+    })?;
+    let as_frozen = (&claim.id, claim.offset) == (&it.replication.id, it.replication.offset);
+    law(as_frozen, || "law 4: claims another state".to_owned())?;
+    if let Some(record) = old(seen).filter(|_| is_election(seen, plan)) {
+        let serves = record
+            .master
+            .as_ref()
+            .and_then(|master| answer(seen, master))
+            .is_some_and(|(i, _)| i.is_master());
+        law(!serves, || "law 2: the master answers".to_owned())?;
+        let electable = candidates(seen, record).iter().any(|(i, _)| i.uid == instance.uid);
+        return law(electable, || format!("law 2: {} is not electable", instance.pod));
+    }
+    let master = seen.instances.values().find(|i| i.is_master());
+    law(master.is_none() || again, || {
+        format!("law 2: {} answers as master", master.unwrap().pod)
+    })?;
+    if let Some(record) = old(seen).filter(|_| !again) {
+        return law(candidates(seen, record).is_empty(), || {
+            "law 2: a restart although one has the data".to_owned()
+        });
+    }
+    Ok(())
+}
+
+/// Law 4, the offset.
+pub fn the_most_advanced(seen: &Observed, plan: &Plan) -> Verdict {
+    let (Some(claim), Some(record)) = (new_claim(seen, plan), old(seen).filter(|_| is_election(seen, plan))) else {
+        return Ok(());
+    };
+    let most = candidates(seen, record)
+        .into_iter()
+        .map(|(_, a)| a.replication.offset)
+        .max();
+    law(most == Some(claim.offset), || {
+        format!("law 4: {} of {most:?} is claimed", claim.offset)
+    })
+}
+
+/// Law 4, the count: R + max(E, 1) > N, or the exception for a master that has ended for sure.
+pub fn enough_voters(seen: &Observed, plan: &Plan) -> Verdict {
+    let Some(record) = old(seen) else { return Ok(()) };
+    let begins = record.phase == Phase::Steady && records(plan).any(|next| next.phase == Phase::Electing);
+    let claims = is_election(seen, plan) && new_claim(seen, plan).is_some();
+    if !begins && !claims {
+        return Ok(());
+    }
+    let view = View::new(seen, record);
+    let is_master = |i: &Instance| record.master.as_ref().is_some_and(|master| master.uid == i.uid);
+    let reached = candidates(seen, record)
+        .into_iter()
+        .filter(|(i, _)| !is_master(i))
+        .count();
+    let size = record.members.len();
+    let quorum = usize::try_from(record.quorum.max(1)).unwrap();
+    let waited = seen.memory.ended_since.map(|since| seen.now.since(since));
+    let exception =
+        seen.desired.policy == Policy::Availability && waited >= Some(Duration::from_secs(1)) && reached > 0;
+    let fine = match view.master() {
+        Master::Demoted(_) => true,
+        Master::Ended(proof) => reached + quorum > size || (proof.is_strong() && exception),
+        Master::Serves(_) | Master::Unclear(_) | Master::None => false,
+    };
+    law(fine, || format!("law 4: {reached} of {size} with E {}", record.quorum))
+}
+
+/// Law 5.
+pub fn data_is_not_wiped(seen: &Observed, plan: &Plan) -> Verdict {
+    let Some(record) = old(seen) else { return Ok(()) };
+    let Some((on, master)) = record.master.as_ref().and_then(|master| answer(seen, master)) else {
+        return Ok(());
+    };
+    for next in records(plan).filter(|next| next.master == record.master && next.term == record.term) {
+        let added = next
+            .members
+            .values()
+            .filter(|m| record.member(&m.process.uid, &m.process.run_id).is_none());
+        for (instance, it) in added.filter_map(|member| answer(seen, &member.process)) {
+            let it = &it.replication;
+            let related = it.id == record.id || record.previous_id.as_ref() == Some(&it.id);
+            let named = seen.desired.elect.as_ref() == Some(&on.pod);
+            let fine = it.keys == 0 || related || named || master.replication.keys > 0;
+            law(fine, || format!("law 5: {} would be wiped", instance.pod))?;
+        }
+    }
+    Ok(())
+}
+
+/// Law 6.
+pub fn no_election_unheard(seen: &Observed, plan: &Plan) -> Verdict {
+    let Some(record) = old(seen) else { return Ok(()) };
+    let begins = record.phase == Phase::Steady && records(plan).any(|next| next.phase == Phase::Electing);
+    if seen.instances.values().all(|i| i.answer().is_none()) {
+        let moves = begins || new_claim(seen, plan).is_some();
+        return law(!moves, || "law 6: nobody answers".to_owned());
+    }
+    let Some(master) = record.master.as_ref().filter(|_| begins) else {
+        return Ok(());
+    };
+    if View::new(seen, record).end_of(master).is_some() || answer(seen, master).is_some() {
+        return Ok(());
+    }
+    let hears = record
+        .members
+        .values()
+        .filter_map(|m| answer(seen, &m.process))
+        .find(|(_, a)| {
+            let upstream = a.replication.upstream.as_ref();
+            upstream.is_some_and(|up| up.host == master.address && (up.link_up || up.syncing))
+        });
+    law(hears.is_none(), || {
+        format!("law 6: {} hears the master", hears.unwrap().0.pod)
+    })
+}
