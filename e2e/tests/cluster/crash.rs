@@ -164,6 +164,8 @@ impl Case<'_> {
             Ok(call(self.space.api::<Pod>().get(&name)).await?.uid() != uid)
         })
         .await?;
+        // joined before the next case begins, or its joining is where the next armed operator ends
+        self.redis.settled(SETTLE).await?;
         Ok(standby)
     }
 
