@@ -1,12 +1,19 @@
 //! One fault under writes, from the first write to the verdict: what the demo, the figures and most failover tests do.
 
+use crate::cluster::Cluster;
 use crate::history::{Balance, Gap, History};
 use crate::ledger::Seen;
 use crate::log::{self, Micros};
+use crate::observer::PUBLISHED;
 use crate::reign::{TwoMasters, two_masters};
+use crate::space::{call, until};
 use crate::subject::{Settled, Subject};
 use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
 use redis_operator_core::api::LastFailover;
+use redis_operator_core::names;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -69,6 +76,7 @@ pub async fn run(
     fault: impl AsyncFnOnce(&Settled) -> Result<Micros>,
 ) -> Result<Verdict> {
     let before = subject.settled(SETTLE_LIMIT).await?;
+    quiet(&subject.space.cluster).await?;
     let observer = subject.observe().await?;
     let orders = [("plain", None), ("wait", Some(1))];
     let mut writers = Vec::new();
@@ -123,6 +131,18 @@ pub async fn run(
     })
 }
 
+/// Waits until no instance anywhere is on its way out: each that goes costs kube-proxy a sync, and the next publication
+/// waits for its second to pass.
+async fn quiet(cluster: &Cluster) -> Result<()> {
+    let instances = format!("{}={}", "app.kubernetes.io/managed-by", names::MANAGED_BY);
+    let pods = Api::<Pod>::all(cluster.client.clone());
+    until("all other instances to be gone or there", SETTLE_LIMIT, async || {
+        let found = call(pods.list(&ListParams::default().labels(&instances))).await?;
+        Ok(found.items.iter().all(|pod| pod.metadata.deletion_timestamp.is_none()))
+    })
+    .await
+}
+
 impl Verdict {
     /// The longest time in which one of the writers could not write.
     pub fn gap(&self) -> Duration {
@@ -145,6 +165,12 @@ impl Verdict {
         let all = self.accounts.iter().flat_map(|account| account.history.acknowledged());
         let by_another = all.filter(|attempt| attempt.at > self.fault && attempt.server.as_deref() != before);
         by_another.map(|attempt| attempt.at).min()
+    }
+
+    /// From the fault until another address than the one before was published, as the watch saw it.
+    pub fn published(&self) -> Option<Duration> {
+        let at = self.seen.first(PUBLISHED, self.fault)?.at;
+        Some(Duration::from_micros(at.saturating_sub(self.fault)))
     }
 
     /// What the operator says about it.
@@ -195,7 +221,8 @@ impl Verdict {
             .iter()
             .map(|account| format!("{:?}", account.history.troubles()));
         format!(
-            "gap {} ms, lost {} plain and {} with WAIT 1 of {}, back after {} ms, errors {}",
+            "published {} ms after, gap {} ms, lost {} plain and {} with WAIT 1 of {}, back after {} ms, errors {}",
+            self.published().map_or(0, |after| after.as_millis()),
             self.gap().as_millis(),
             self.lost(false),
             self.lost(true),

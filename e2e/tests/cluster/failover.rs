@@ -16,9 +16,11 @@ use redis_operator_core::names;
 use serde_json::json;
 use std::time::Duration;
 
-/// Time after which a standby takes over: the lease's three seconds, from the last renewal that it saw, and one look
-/// at it, each half a second.
-const TAKE_OVER: Duration = Duration::from_secs(4);
+/// Time after which a standby serves: the lease's three seconds from the last renewal that it saw, one look at it, each
+/// half a second, and its first look at everything.
+const TAKE_OVER: Duration = Duration::from_millis(4_500);
+/// What a client may lose on top when an address vanishes: the connection that it was just opening.
+const CONNECT: Duration = Duration::from_millis(250);
 
 #[test]
 fn d01_a_killed_master_is_replaced() -> Result<()> {
@@ -125,12 +127,13 @@ fn f01_a_master_is_lost_together_with_its_data() -> Result<()> {
     run("f01", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         let verdict = lost_with_its_pod(&redis, None).await?;
-        verdict.ensure_smooth(GAP)
+        verdict.ensure_smooth(GAP + CONNECT)
     })
 }
 
 /// An object that vanished is not a process that ended: the operator waits for a proof, here that kubelet went on.
 #[test]
+#[ignore = "takes a minute: cargo test … -- --ignored"]
 fn d19_a_forced_deletion_is_no_proof() -> Result<()> {
     run("d19", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;

@@ -33,10 +33,10 @@ fn o06_a_stopped_leader_hands_over_at_once() -> Result<()> {
         })
         .await?;
         println!("o06: handed over after {} ms", begun.elapsed().as_millis());
+        operator::ready(cluster, SETTLE).await?;
         let verdict = trial::run(&redis, Expect::Failover, async |before| kill_master(&redis, before)).await?;
         println!("{}", verdict.line());
-        verdict.ensure_smooth(GAP)?;
-        operator::ready(cluster, SETTLE).await
+        verdict.ensure_smooth(GAP)
     })
 }
 
