@@ -128,8 +128,11 @@ impl Cluster {
             held.slice_version.clone_from(&shown);
             let version =
                 |known: &Known<Option<EndpointSlice>>| known.value.as_ref().and_then(ResourceExt::resource_version);
-            let trusted = |known: &Known<Option<EndpointSlice>>| version(known) == shown || known.behind == shown;
-            held.slice.clone().filter(trusted)
+            // The cache has caught up: from now on nothing that it shows is behind, its absence least of all.
+            if let Some(known) = held.slice.as_mut().filter(|known| version(known) == shown) {
+                known.behind.clone_from(&shown);
+            }
+            held.slice.clone().filter(|known| known.behind == shown)
         };
         if let Some(known) = known {
             return Ok(known.value.as_ref().map(slice::observed));
@@ -177,13 +180,13 @@ impl Cluster {
 
     /// Writes the slice: in place if it is known, else as a new one. One address family per slice, for ever; a change
     /// of family is a new object.
-    async fn put_slice(&self, wanted: EndpointSlice) -> Done {
+    async fn put_slice(&self, mut wanted: EndpointSlice) -> Done {
         let known = self.held().slice.clone().and_then(|known| known.value);
         let what = format!("write EndpointSlice {}", wanted.name_any());
         let name = wanted.name_any();
         let result = match known {
             Some(known) if known.address_type == wanted.address_type => {
-                let mut wanted = wanted;
+                slice::keep_foreign(&mut wanted, &known);
                 wanted.metadata.resource_version = known.resource_version();
                 within(
                     self.limit,

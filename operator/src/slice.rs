@@ -106,9 +106,24 @@ impl Draft<'_> {
     }
 }
 
-/// What a slice says, for a decision.
+/// Labels and annotations that somebody else put on the slice stay.
+pub fn keep_foreign(wanted: &mut EndpointSlice, known: &EndpointSlice) {
+    let mut labels = known.labels().clone();
+    labels.append(wanted.labels_mut());
+    wanted.metadata.labels = Some(labels);
+    let mut annotations = known.annotations().clone();
+    annotations.append(wanted.annotations_mut());
+    wanted.metadata.annotations = Some(annotations);
+}
+
+/// What a slice says, for a decision. One that was edited, to name more than one address or another port, names nobody.
 pub fn observed(slice: &EndpointSlice) -> Slice {
-    let endpoint = slice.endpoints.first();
+    let redis = |port: &&EndpointPort| port.name.as_deref() == Some(names::PORT_REDIS_NAME);
+    let port = slice.ports.iter().flatten().find(redis).and_then(|port| port.port);
+    let endpoint = match slice.endpoints.as_slice() {
+        [one] if one.addresses.len() == 1 && port == Some(names::PORT_REDIS) => Some(one),
+        _ => None,
+    };
     let annotation = |key: &str| slice.annotations().get(key).cloned().unwrap_or_default();
     Slice {
         target: endpoint.and_then(|endpoint| endpoint.target_ref.as_ref()?.uid.clone()),
@@ -134,5 +149,58 @@ fn owner(api_version: &str, kind: &str, name: &str, uid: &str) -> OwnerReference
         name: name.to_owned(),
         uid: uid.to_owned(),
         ..OwnerReference::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn published() -> EndpointSlice {
+        let draft = Draft {
+            redis: "a",
+            redis_uid: "r",
+            holder: "h",
+            term: 3,
+            metrics_port: false,
+        };
+        let master = Process {
+            pod: "redis-a-0".to_owned(),
+            uid: "u".to_owned(),
+            run_id: "x".to_owned(),
+            address: "10.0.0.1".to_owned(),
+            node: "n".to_owned(),
+            container: None,
+            ended: false,
+        };
+        draft.published(&master).unwrap()
+    }
+
+    #[test]
+    fn f03_an_edited_slice_names_nobody_and_is_published_again() {
+        let slice = published();
+        assert_eq!(observed(&slice).target.as_deref(), Some("u"));
+        let mut two = slice.clone();
+        two.endpoints.push(two.endpoints[0].clone());
+        assert_eq!(observed(&two).target, None);
+        let mut two = slice.clone();
+        two.endpoints[0].addresses.push("10.0.0.2".to_owned());
+        assert_eq!(observed(&two).address, None);
+        let mut other = slice;
+        other.ports.as_mut().unwrap()[0].port = Some(1);
+        assert_eq!(observed(&other).target, None);
+    }
+
+    #[test]
+    fn r12_what_others_put_on_the_slice_stays() {
+        let mut known = published();
+        known.labels_mut().insert("team".to_owned(), "blue".to_owned());
+        known
+            .annotations_mut()
+            .insert(names::ANNOTATION_HOLDER.to_owned(), "old".to_owned());
+        let mut wanted = published();
+        keep_foreign(&mut wanted, &known);
+        assert_eq!(wanted.labels().get("team").map(String::as_str), Some("blue"));
+        assert_eq!(wanted.annotations()[names::ANNOTATION_HOLDER], "h");
     }
 }
