@@ -6,6 +6,7 @@ pub mod fault;
 pub mod harness;
 pub mod history;
 pub mod idle;
+pub mod kills;
 pub mod ledger;
 pub mod local_operator;
 pub mod log;

@@ -7,6 +7,7 @@ mod bad_input;
 mod crash;
 mod failover;
 mod lifecycle;
+mod neighbours;
 mod operator;
 mod restart;
 mod scaling;

@@ -1,0 +1,119 @@
+//! Resources among others: namesakes, other people's objects, a neighbour that nobody can read.
+
+use crate::bad_input::put_right;
+use crate::{SAY, SETTLE, START, kill_master};
+use anyhow::{Context, Result, ensure};
+use e2e::harness::{Needs, image, run, spec, spec_with};
+use e2e::space::{Space, call, until};
+use e2e::subject::Subject;
+use e2e::trial::{self, Expect};
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::core::DynamicObject;
+use kube::discovery::ApiResource;
+use kube::{Api, Resource};
+use redis_operator_core::api::Redis;
+use redis_operator_core::names;
+use serde_json::{Value, json};
+
+#[test]
+fn b06_one_name_in_two_namespaces() -> Result<()> {
+    run("b06", Needs::Nodes, async |space| {
+        let twin = Space::create(&space.cluster, &format!("{}-twin", space.name)).await?;
+        let both = async {
+            let (one, other) = (space.apply("a", spec(2)).await?, twin.apply("a", spec(2)).await?);
+            let (first, second) = (one.settled(START).await?, other.settled(START).await?);
+            one.ask(&first.master, &["SET", "whose", "one"])?;
+            other.ask(&second.master, &["SET", "whose", "other"])?;
+            let verdict = trial::run(&one, Expect::Failover, async |before| kill_master(&one, before)).await?;
+            verdict.ensure_safe()?;
+            let untouched = other.settled(SETTLE).await?;
+            ensure!(
+                untouched.record == second.record,
+                "the other one noticed: {:?}",
+                untouched.record
+            );
+            let answer = other.ask(&untouched.master, &["GET", "whose"])?;
+            ensure!(answer == e2e::resp::Reply::Text("other".to_owned()), "{answer:?}");
+            Ok(())
+        }
+        .await;
+        both.and(twin.delete().await)
+    })
+}
+
+#[test]
+fn b06_an_object_of_that_name_is_somebody_elses() -> Result<()> {
+    run("b06o", Needs::Nodes, async |space| {
+        let theirs: ConfigMap = serde_json::from_value(json!({
+            "metadata": { "name": names::object("a") }, "data": { "mine": "keep" },
+        }))?;
+        let maps = space.api::<ConfigMap>();
+        call(maps.create(&PostParams::default(), &theirs)).await?;
+        let redis = space.apply("a", spec(2)).await?;
+        put_right(space, &redis, &["ConfigMap", &names::object("a")], async || {
+            let kept = call(maps.get(&names::object("a"))).await?;
+            ensure!(
+                kept.data == theirs.data && kept.metadata.owner_references.is_none(),
+                "taken over: {kept:?}"
+            );
+            call(maps.delete(&names::object("a"), &DeleteParams::default())).await?;
+            Ok(())
+        })
+        .await
+    })
+}
+
+/// A resource that the schema would not let through, from a time when the schema was another: its neighbour fails over.
+#[test]
+fn o05_a_resource_written_past_the_schema() -> Result<()> {
+    run("o05", Needs::Nodes, async |space| {
+        let neighbour = space.apply("neighbour", spec(3)).await?;
+        neighbour.settled(START).await?;
+        past_the_schema(space, json!({ "policy": "Never", "image": image() })).await?;
+        println!(
+            "o05: {}",
+            Subject::new(space, "malformed")
+                .says(&["Never", "Availability"], SAY)
+                .await?
+        );
+        let verdict = trial::run(&neighbour, Expect::Failover, async |before| {
+            kill_master(&neighbour, before)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        verdict.ensure_safe()?;
+        let fixed = space
+            .apply("malformed", spec_with(1, json!({ "policy": "Durability" })))
+            .await?;
+        fixed.settled(START).await?;
+        Ok(())
+    })
+}
+
+/// Creates `malformed` while the schema of `spec.policy` lets everything through.
+async fn past_the_schema(space: &Space, spec: Value) -> Result<()> {
+    let crds = Api::<CustomResourceDefinition>::all(space.cluster.client.clone());
+    let name = format!("{}.{}", Redis::plural(&()), Redis::group(&()));
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/policy";
+    let schema = serde_json::to_value(call(crds.get(&name)).await?)?;
+    let strict = schema.pointer(path).context("the schema of spec.policy")?;
+    let set = async |value: &Value| -> Result<()> {
+        let patch = json!([{ "op": "replace", "path": path, "value": value }]);
+        let patch = Patch::<()>::Json(serde_json::from_value(patch)?);
+        call(crds.patch(&name, &PatchParams::default(), &patch)).await?;
+        Ok(())
+    };
+    set(&json!({ "x-kubernetes-preserve-unknown-fields": true })).await?;
+    let api = space.objects::<Redis>();
+    let kind = ApiResource::erase::<Redis>(&());
+    let object = DynamicObject::new("malformed", &kind).data(json!({ "spec": spec }));
+    // the API server takes a moment to serve by the changed schema
+    let created = until("the schema to let it through", START, async || {
+        call(api.create(&PostParams::default(), &object)).await?;
+        Ok(true)
+    })
+    .await;
+    created.and(set(strict).await)
+}
