@@ -5,10 +5,12 @@ use crate::observed::Observed;
 use crate::replication::Replication;
 use std::cmp::Reverse;
 
-/// The one that a person named: `redis-operator.dev/elect: <pod>`.
-pub(super) fn forced<'a>(seen: &Observed, ready: &[Living<'a>]) -> Option<Living<'a>> {
+/// The one that a person named, `redis-operator.dev/elect: <pod>`, if it may be promoted. Asked only where the evidence
+/// leaves open who it is: an annotation that was forgotten must not decide what is clear.
+pub(super) fn named<'a>(seen: &Observed, ready: &[Living<'a>]) -> Option<Living<'a>> {
     let name = seen.desired.elect.as_ref()?;
-    ready.iter().copied().find(|it| &it.instance.pod == name)
+    let named = ready.iter().copied().find(|it| &it.instance.pod == name);
+    named.filter(|it| it.answer.replication.priority > 0)
 }
 
 /// Whoever holds keys.

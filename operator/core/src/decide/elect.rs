@@ -96,23 +96,32 @@ fn is_drained(it: Living) -> bool {
         .is_none_or(|up| !up.link_up && up.read_offset <= r.offset)
 }
 
-/// R + max(E, 1) > N, or the policy's exception: a master that is proved to have ended, and a moment for the rest.
+/// R + max(E, 1) > N, or the policy's exception: a master that is proved to have ended, and a moment for the rest. Whoever
+/// answers and shows that it lacks the data is not counted in N: it will not have it, however long one waits.
 pub(super) fn count(view: &View, proof: Proof, voters: &[Living], aside: &mut Aside) -> Count {
     let reached = u32::try_from(voters.len()).unwrap_or(u32::MAX);
-    let (size, quorum) = (view.record.size(), view.record.quorum.max(1));
+    let members = view.record.members.values();
+    let lacking = members.filter(|member| {
+        view.living(&member.process)
+            .is_some_and(|it| view.lacks_data(it.answer))
+    });
+    let lacking = u32::try_from(lacking.count()).unwrap_or(u32::MAX);
+    let (size, quorum) = (view.record.size().saturating_sub(lacking), view.record.quorum.max(1));
     if reached == 0 {
-        aside.note(Reason::NoCandidate, format!("the master ended, and none of its {size} members that have its data can be reached; it goes on when one appears"));
+        aside.note(Reason::NoCandidate, format!("the master ended, and none of its {size} members that may have its data can be reached; it goes on when one appears"));
         return Count::TooFew;
     }
     if voters.iter().all(|it| it.answer.replication.priority == 0) && !matches!(view.master(), Master::Demoted(_)) {
         aside.note(Reason::NoCandidate, "the master ended, and every instance that could replace it has replica-priority 0; give one of them a priority");
         return Count::TooFew;
     }
-    if reached.saturating_add(quorum) > size {
+    let named = view.seen.desired.elect.as_ref();
+    let given_up = proof.is_strong() && voters.iter().any(|it| Some(&it.instance.pod) == named);
+    if reached.saturating_add(quorum) > size || given_up {
         return Count::Enough;
     }
     let text = format!(
-        "the master ended; {reached} of {size} members are reached and {} are needed, so that no acknowledged write is lost",
+        "the master ended; {reached} of {size} members are reached and {} are needed, so that no acknowledged write is lost. If the others are lost for good, name one that is there: kubectl annotate redis NAME redis-operator.dev/elect=POD",
         size.saturating_sub(quorum).saturating_add(1)
     );
     if view.seen.desired.policy == Policy::Durability || !proof.is_strong() {

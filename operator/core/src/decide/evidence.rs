@@ -152,10 +152,7 @@ impl<'a> View<'a> {
     /// Neither the master nor anybody who holds what the record speaks of has a living process. Whoever answers and shows
     /// that it lacks it does not count, at whatever stage; one that cannot be asked, or still loads, might have it.
     pub fn nobody_lives(&self) -> bool {
-        let empty_handed = |it: Living| {
-            let r = &it.answer.replication;
-            r.role == Role::Replica && !r.loading && !self.has_data(it.answer)
-        };
+        let empty_handed = |it: Living| self.lacks_data(it.answer);
         let gone = |process: &Process| self.end_of(process).is_some() || self.living(process).is_some_and(empty_handed);
         let claimed = self
             .record

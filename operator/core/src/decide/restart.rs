@@ -34,7 +34,8 @@ pub(super) fn restart(view: &View, aside: &mut Aside) -> Say {
     if let Some(freezes) = freeze_all(&ready) {
         return Some((freezes, "restart: freeze"));
     }
-    let chosen = match choose(view, &ready) {
+    let named = data::named(view.seen, &ready);
+    let chosen = match choose(view, &ready).or_else(|text| named.ok_or(text)) {
         Ok(chosen) => chosen,
         Err(text) => {
             aside.note(Reason::AmbiguousData, text);
@@ -139,9 +140,6 @@ pub(super) fn freeze_all(ready: &[Living]) -> Option<Vec<Step>> {
 /// last, if it holds data. Else the largest offset of the recorded history, or of the one before up to where that ended.
 /// Else data that is known to be of this set. Else, if nobody has any, the lowest ordinal.
 fn choose<'a>(view: &View, ready: &[Living<'a>]) -> Result<Living<'a>, String> {
-    if let Some(forced) = data::forced(view.seen, ready) {
-        return data::promotable(forced);
-    }
     let record = view.record;
     let holders = data::holders(ready);
     if holders.is_empty() {

@@ -44,7 +44,8 @@ fn first_start(seen: &Observed, ready: &[Living], aside: &mut Aside) -> Say {
     if let Some(freezes) = freeze_all(ready) {
         return Some((freezes, "first start: freeze"));
     }
-    let chosen = match choose(seen, ready) {
+    let named = data::named(seen, ready);
+    let chosen = match choose(seen, ready).or_else(|text| named.ok_or(text)) {
         Ok(chosen) => chosen,
         Err(text) => {
             aside.note(Reason::AmbiguousData, text);
@@ -70,9 +71,6 @@ fn has_a_past(instance: &Instance) -> bool {
 
 /// No data anywhere: the lowest ordinal. One history: its most advanced instance. Else nobody.
 fn choose<'a>(seen: &Observed, ready: &[Living<'a>]) -> Result<Living<'a>, String> {
-    if let Some(forced) = data::forced(seen, ready) {
-        return data::promotable(forced);
-    }
     let holders = data::holders(ready);
     if holders.is_empty() {
         return data::first(seen, ready);

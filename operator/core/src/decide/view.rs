@@ -2,6 +2,7 @@
 
 use crate::observed::{Answer, Instance, Observed, Reach};
 use crate::record::{Member, Process, Record, Stage};
+use crate::replication::Role;
 
 /// An observation and its record, with the relations between them.
 pub struct View<'a> {
@@ -50,6 +51,12 @@ impl<'a> View<'a> {
         let current = it.id == self.record.id && it.offset >= self.record.promoted_at;
         let before = self.record.previous_id.as_ref() == Some(&it.id) && it.offset == self.record.promoted_at;
         it.placed && !it.loading && (current || before)
+    }
+
+    /// It shows that it lacks what the record speaks of, and is not about to have it.
+    pub fn lacks_data(&self, answer: &Answer) -> bool {
+        let it = &answer.replication;
+        it.role == Role::Replica && !it.loading && !self.has_data(answer)
     }
 
     /// Members that have the data and may be told things: who counts in an election.

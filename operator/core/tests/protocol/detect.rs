@@ -213,3 +213,30 @@ fn d15_a_process_that_answers_disproves_the_end_of_its_container() {
     world.unreachable.insert(pod_name(0));
     assert_no_failover(&mut world, Reason::MasterUnclear);
 }
+
+#[test]
+fn e14_a_member_that_shows_that_it_has_nothing_is_not_waited_for() {
+    for policy in [Policy::Availability, Policy::Durability] {
+        let mut world = World::healthy(2);
+        world.desired.policy = policy;
+        world.desired.replicas = 3;
+        world.slow_sync.insert(pod_name(2));
+        world.settle_for(Duration::from_millis(500));
+        assert_eq!(world.record().size(), 2);
+        world.kill(0);
+        let took = world.until(|world| world.published() == Some(1));
+        assert!(took < Duration::from_millis(100), "{policy:?}: {took:?}");
+    }
+}
+
+#[test]
+fn e14_a_person_may_give_up_the_quorum() {
+    let mut world = World::healthy(3);
+    world.desired.policy = Policy::Durability;
+    world.kill(1);
+    world.kill(0);
+    assert_no_failover(&mut world, Reason::QuorumMissing);
+    world.desired.elect = Some(pod_name(2));
+    world.settle();
+    assert_eq!(world.published(), Some(2));
+}

@@ -14,6 +14,7 @@ mod detect;
 mod elect;
 mod laws;
 mod members;
+mod random;
 mod restart;
 mod start;
 mod world;

@@ -219,3 +219,30 @@ fn e07_members_that_lost_their_place_are_not_waited_for() {
     assert_eq!(world.master(), 0, "its volume holds everything");
     world.assert_nothing_lost();
 }
+
+#[test]
+fn e22_a_forgotten_annotation_does_not_decide_what_is_clear() {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    world.desired.elect = Some(pod_name(2));
+    restart_all(&mut world);
+    let server = world.server_mut(2);
+    server.offset -= 10;
+    server.data.pop();
+    world.settle();
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.server(2).data.len(), 5);
+}
+
+#[test]
+fn e11_a_person_names_the_one_where_the_data_differs() {
+    let mut world = World::healthy_on(3, Disk::Aof);
+    restart_all(&mut world);
+    world.server_mut(0).data.clear();
+    world.server_mut(1).data.pop();
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::AmbiguousData]);
+    world.desired.elect = Some(pod_name(2));
+    world.settle();
+    assert_eq!(world.master(), 2);
+    assert_eq!(world.server(1).data.len(), 5);
+}

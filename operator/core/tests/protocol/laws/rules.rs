@@ -195,11 +195,19 @@ pub fn enough_voters(seen: &Observed, plan: &Plan) -> Verdict {
         .into_iter()
         .filter(|(i, _)| !is_master(i))
         .count();
-    let size = record.members.len();
+    let could = |process: &Process| {
+        let lacks = |a: &Answer| a.replication.role == Role::Replica && !a.replication.loading && !has_data(record, a);
+        !answer(seen, process).is_some_and(|(_, a)| lacks(a))
+    };
+    let size = record.members.values().filter(|member| could(&member.process)).count();
     let quorum = usize::try_from(record.quorum.max(1)).unwrap();
     let waited = seen.memory.ended_since.map(|since| seen.now.since(since));
     let exception =
         seen.desired.policy == Policy::Availability && waited >= Some(Duration::from_secs(1)) && reached > 0;
+    let given_up = candidates(seen, record)
+        .iter()
+        .any(|(i, _)| seen.desired.elect.as_ref() == Some(&i.pod));
+    let exception = exception || given_up;
     let fine = match view.master() {
         Master::Demoted(_) => true,
         Master::Ended(proof) => reached + quorum > size || (proof.is_strong() && exception),

@@ -3,6 +3,7 @@
 use super::World;
 use super::server::{Link, Mood, Server, WRITE};
 use redis_operator_core::observed::Moment;
+use redis_operator_core::record::Found;
 use std::time::Duration;
 
 /// `repl-timeout`.
@@ -108,7 +109,10 @@ impl World {
         server.data.push(n);
         server.offset += WRITE;
         self.flow();
-        let quorum = self.record().quorum;
+        let quorum = match self.found() {
+            Found::Record(record) => record.quorum,
+            Found::Absent | Found::Newer(_) | Found::Nonsense(_) => 0,
+        };
         let offset = self.server(ordinal).offset;
         if quorum > 0 && self.linked_to(ordinal, offset) >= quorum {
             self.waited.push(n);
