@@ -268,16 +268,17 @@ impl ApiTrait for Cluster {
         self.put_slice(wanted).await
     }
 
-    async fn label(&self, pod: &str, uid: &str, label: Label) -> Done {
+    async fn label(&self, pod: &str, uid: &str, resource_version: &str, label: Label) -> Done {
         let role = match label {
             Label::Master => Some(names::ROLE_MASTER),
             Label::Replica => Some(names::ROLE_REPLICA),
             Label::None => None,
         };
-        // A uid in the patch is a precondition: another pod of that name is a conflict.
+        // Both are preconditions: another pod of that name is a conflict, and so is one that changed since it was observed.
         let mut labels = serde_json::Map::new();
         labels.insert(names::LABEL_ROLE.to_owned(), json!(role));
-        let patch = Patch::Merge(json!({"metadata": {"uid": uid, "labels": labels}}));
+        let patch =
+            Patch::Merge(json!({"metadata": {"uid": uid, "resourceVersion": resource_version, "labels": labels}}));
         let params = PatchParams::default();
         let call = self.pods.patch_metadata(pod, &params, &patch);
         let result = within(self.limit, format!("label pod {pod}"), call).await;
@@ -293,7 +294,7 @@ impl ApiTrait for Cluster {
 
 fn lost(what: &'static str, error: Error) -> Failure {
     if error.is_conflict() || error.is_absent() {
-        Failure::Conflict(what)
+        Failure::Stale(what)
     } else {
         Failure::Api(error)
     }

@@ -134,7 +134,7 @@ async fn pass(context: &Context, resource: &Resource) -> Result<Action, Error> {
         match failed {
             Some(Failure::Conflict(_)) => continue,
             None if !plan.steps.is_empty() => continue,
-            None | Some(Failure::NotConnected(_) | Failure::Server { .. } | Failure::Api(_)) => {}
+            None | Some(Failure::Stale(_) | Failure::NotConnected(_) | Failure::Server { .. } | Failure::Api(_)) => {}
         }
         let again = if failed.is_some() {
             AFTER_FAILURE

@@ -16,6 +16,9 @@ pub enum Failure {
     /// Somebody else wrote first, or what was to be written is gone: look again at once.
     #[error("{0} changed meanwhile")]
     Conflict(&'static str),
+    /// It is not any more as the cache showed it: look again when the cache has caught up.
+    #[error("{0} has changed since it was seen")]
+    Stale(&'static str),
     /// This operator has no connection to that very process under its lease.
     #[error("no connection to {0} that may be used")]
     NotConnected(String),
@@ -36,7 +39,7 @@ impl Failure {
     /// For metrics: one of a handful of words.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Conflict(_) => "conflict",
+            Self::Conflict(_) | Self::Stale(_) => "conflict",
             Self::NotConnected(_) => "not-connected",
             Self::Server { source, .. } => source.label(),
             Self::Api(error) => error.label(),
@@ -75,8 +78,8 @@ pub trait Api: Sync {
     fn touch_slice(&self) -> impl Future<Output = Done> + Send;
     /// Lets the master's slice name a process.
     fn publish(&self, master: &Process) -> impl Future<Output = Done> + Send;
-    /// Sets or removes a pod's `role` label.
-    fn label(&self, pod: &str, uid: &str, label: Label) -> impl Future<Output = Done> + Send;
+    /// Sets or removes a pod's `role` label if it still is as it was observed.
+    fn label(&self, pod: &str, uid: &str, resource_version: &str, label: Label) -> impl Future<Output = Done> + Send;
     /// Deletes a pod if it still is as it was observed.
     fn delete_pod(&self, pod: &str, uid: &str, resource_version: &str) -> impl Future<Output = Done> + Send;
 }
@@ -107,7 +110,12 @@ async fn run(step: &Step, servers: &impl Servers, api: &impl Api) -> Done {
         Step::Record(record) => api.write_record(record).await,
         Step::TouchSlice => api.touch_slice().await,
         Step::Publish(master) => api.publish(master).await,
-        Step::Label { pod, uid, label } => api.label(pod, uid, *label).await,
+        Step::Label {
+            pod,
+            uid,
+            resource_version,
+            label,
+        } => api.label(pod, uid, resource_version, *label).await,
         Step::DeletePod {
             pod,
             uid,

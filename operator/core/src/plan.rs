@@ -23,12 +23,14 @@ pub enum Step {
     TouchSlice,
     /// Let the master's slice name this process, in one write.
     Publish(Process),
-    /// Set or remove a pod's `role` label.
+    /// Set or remove a pod's `role` label, if it still is as it was observed: a late label would make two masters.
     Label {
         /// Pod name.
         pod: String,
         /// Pod uid.
         uid: String,
+        /// Resource version as observed.
+        resource_version: String,
         /// What it shall say.
         label: Label,
     },

@@ -31,6 +31,7 @@ pub(super) fn label(view: &View, aside: &mut Aside) -> Say {
         let step = Step::Label {
             pod: instance.pod.clone(),
             uid: instance.uid.clone(),
+            resource_version: instance.resource_version.clone(),
             label: wanted,
         };
         if wanted == Label::Master {

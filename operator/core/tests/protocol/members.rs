@@ -1,8 +1,8 @@
 //! Members come and go: joins, leaves, scale, routing.
 
-use crate::world::{Fault, World, pod_name, reasons};
+use crate::world::{Fault, Pass, World, pod_name, reasons};
 use redis_operator_core::names::{ROLE_MASTER, ROLE_REPLICA};
-use redis_operator_core::plan::{Reason, Step};
+use redis_operator_core::plan::{Label, Reason, Step};
 use redis_operator_core::record::{Phase, Stage};
 use std::time::Duration;
 
@@ -135,6 +135,46 @@ fn f09_a_label_that_cannot_be_taken_off_holds_only_labels_up() {
     world.start(0);
     world.settle();
     world.assert_healthy();
+}
+
+/// A successor has failed over once more before a late operator sends what it held in its hand: it would be the second
+/// pod with `role=master`, and the uid of that pod is still the same.
+#[test]
+fn f19_a_late_label_conflicts() {
+    let mut world = World::healthy(3);
+    world.kill(0);
+    let late = loop {
+        let mut peek = world.clone();
+        let (plan, _) = peek.pass();
+        let label = |step: &Step| {
+            matches!(
+                step,
+                Step::Label {
+                    label: Label::Master,
+                    ..
+                }
+            )
+        };
+        match plan.steps.into_iter().find(label) {
+            Some(step) => break step,
+            None => drop(world.pass()),
+        }
+    };
+    world.start(0);
+    world.settle();
+    world.kill(1);
+    world.settle();
+    world.start(1);
+    world.settle();
+    world.assert_healthy();
+    let masters = |world: &World| -> Vec<u32> {
+        let labelled = (0..3).filter(|ordinal| world.pod(*ordinal).label.as_deref() == Some(ROLE_MASTER));
+        labelled.collect()
+    };
+    let before = masters(&world);
+    assert_ne!(before, [1]);
+    assert_eq!(world.step(&late, 0), Pass::Failed);
+    assert_eq!(masters(&world), before);
 }
 
 #[test]

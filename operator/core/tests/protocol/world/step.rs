@@ -58,8 +58,16 @@ impl World {
                     exists.then(|| master.address.clone()),
                 );
             }
-            Step::Label { pod, uid, label } => {
+            Step::Label {
+                pod,
+                uid,
+                resource_version,
+                label,
+            } => {
                 let pod = self.pods.get_mut(pod).filter(|pod| pod.uid == *uid).ok_or("gone")?;
+                if pod.version.to_string() != *resource_version {
+                    return Err("conflict");
+                }
                 pod.label = match label {
                     Label::Master => Some(names::ROLE_MASTER.to_owned()),
                     Label::Replica => Some(names::ROLE_REPLICA.to_owned()),
