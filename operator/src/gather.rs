@@ -3,6 +3,7 @@
 use crate::controller::Context;
 use crate::departed;
 use crate::error::Error;
+use crate::fail_point;
 use crate::pods;
 use crate::resource::{Held, Resource};
 use crate::watch::Target;
@@ -34,6 +35,7 @@ pub async fn observe(
     redis: &Redis,
 ) -> Result<Observed, Error> {
     let mut record = resource.cluster.record(redis).await?;
+    fail_point::reach("observe.after-record");
     let slice = ObjectRef::<EndpointSlice>::new(&names::master_service(&resource.name)).within(&resource.namespace);
     let slice = context.mirrors.slices.get(&slice);
     let slice = resource.cluster.slice(slice.as_deref()).await?;
@@ -52,6 +54,7 @@ pub async fn observe(
     if !unattached.is_empty() {
         record = resource.cluster.reread().await?;
         if written(&record).is_none_or(|record| record.holder == context.session.holder) {
+            fail_point::reach("observe.before-attach");
             resource.watch.attach(&unattached).await;
             answers = resource.watch.observe(master.as_deref()).await;
         }
