@@ -174,7 +174,7 @@ async fn stage(space: &Space, name: &str, cases: Vec<Case>) -> Result<()> {
         println!("{}{error:?}", local_operator::logs(&space)?);
     }
     local_operator::forget(&space)?;
-    outcome.and(space.delete(SETTLE).await)
+    outcome.and(space.delete().await)
 }
 
 /// The cluster's own operators would do the work in the place of the test's. They come back whatever happens.
