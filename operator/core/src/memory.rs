@@ -19,6 +19,8 @@ pub struct Memory {
     pub succeeded: Option<(u64, Moment)>,
     /// Since when there is no record and nobody answers as a master.
     pub recordless_since: Option<Moment>,
+    /// What members are measured against.
+    pub mark: Option<crate::decide::Mark>,
     /// By pod uid: since when its container waits in a back-off.
     pub backing_off: BTreeMap<String, Moment>,
     /// By run id: misdirected commands counted at the last pass.
@@ -44,6 +46,7 @@ impl Memory {
                 Some(_) | None => self.succeeded = Some((record.seq, now)),
             }
         }
+        self.mark = view.as_ref().and_then(|view| view.mark(self.mark.take()));
         let phase = view.as_ref().map(|view| (view.record.term, view.record.phase));
         if self.phase.map(|(term, phase, _)| (term, phase)) != phase {
             self.phase = phase.map(|(term, phase)| (term, phase, now));
@@ -67,6 +70,10 @@ impl Memory {
 
     /// Remembers what was answered, after the decision that compared it with the time before.
     pub fn settle(&mut self, seen: &Observed) {
+        if let Found::Record(record) = &seen.record {
+            let view = View::new(seen, record);
+            self.mark = self.mark.take().filter(|mark| !view.mark_is_reached(mark));
+        }
         let answers = seen.instances.values().filter_map(crate::observed::Instance::answer);
         self.misdirected = answers
             .map(|a| (a.replication.run_id.clone(), a.replication.misdirected))

@@ -1,5 +1,6 @@
 //! G, the write guard on the server, and E, the quorum in the record. E ≤ G at every moment.
 
+use super::view::Living;
 use super::{Aside, Master, Say, View};
 use crate::plan::Step;
 use crate::record::{Record, Stage};
@@ -19,38 +20,51 @@ fn lag(view: &View) -> u32 {
     if view.record.size() == 1 { 2 } else { 1 }
 }
 
+/// Only the way down, for a member that is about to be cut off: while G still counted it, clients would be refused.
+pub(super) fn lower(view: &View, master: Living) -> Say {
+    let target = target(view.record);
+    if view.record.quorum > target {
+        return Some((record(view, target), "lower the quorum"));
+    }
+    if master.answer.guard > target {
+        return Some((vec![set(view, master, target)?], "lower the write guard"));
+    }
+    None
+}
+
+fn record(view: &View, quorum: u32) -> Vec<Step> {
+    let mut next = view.next();
+    next.quorum = quorum;
+    vec![Step::Record(next)]
+}
+
+fn set(view: &View, master: Living, replicas: u32) -> Option<Step> {
+    Some(Step::Guard {
+        on: master.instance.process()?,
+        replicas,
+        lag: lag(view),
+    })
+}
+
 /// Down: E in the record, then G on the server. Up: G on the server, then, when that many members have what the master
 /// had after it took effect, E in the record.
 pub(super) fn guard(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
-    let (target, lag) = (target(view.record), lag(view));
-    let quorum = |quorum| {
-        let mut next = view.next();
-        next.quorum = quorum;
-        vec![Step::Record(next)]
-    };
-    if view.record.quorum > target {
-        return Some((quorum(target), "lower the quorum"));
+    let target = target(view.record);
+    if let Some(lower) = lower(view, master) {
+        return Some(lower);
     }
-    if (master.answer.guard, master.answer.guard_lag) != (target, lag) {
-        let on = master.instance.process()?;
-        return Some((
-            vec![Step::Guard {
-                on,
-                replicas: target,
-                lag,
-            }],
-            "set the write guard",
-        ));
+    if (master.answer.guard, master.answer.guard_lag) != (target, lag(view)) {
+        return Some((vec![set(view, master, target)?], "set the write guard"));
     }
     if view.record.quorum == target {
         return None;
     }
-    if view.caught_up(master.answer) < target {
+    if view.caught_up(master) < target {
         aside.wake(SOON);
         return None;
     }
-    Some((quorum(target), "raise the quorum"))
+    Some((record(view, target), "raise the quorum"))
 }

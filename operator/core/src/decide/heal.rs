@@ -18,7 +18,7 @@ pub(super) fn heal(view: &View, _: &mut Aside) -> Say {
         return None;
     };
     let full = view.living_at(Stage::Full).map(|(_, living)| living);
-    let synced = full.filter(|it| it.instance.attached && view.has_reached(it.answer, master.answer));
+    let synced = full.filter(|it| it.instance.attached && view.has_reached(*it, master));
     let closed = synced.chain([master]).filter(|it| !it.answer.serves);
     let mut steps: Vec<_> = closed
         .filter_map(|it| Some(Step::Serve(it.instance.process()?)))

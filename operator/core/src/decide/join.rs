@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// How soon a member that is in sync is looked at again: it may be full.
 const SOON: Duration = Duration::from_millis(10);
+/// How soon one that is not.
+const LATER: Duration = Duration::from_millis(200);
 
 /// Joins while the master serves.
 pub(super) fn join(view: &View, aside: &mut Aside) -> Say {
@@ -134,9 +136,8 @@ fn complete(view: &View, master: Living, aside: &mut Aside) -> Say {
     let mut next = view.next();
     let mut complete = false;
     for (member, living) in view.living_at(Stage::Joining) {
-        if !view.has_reached(living.answer, master.answer) {
-            let linked = living.answer.replication.upstream.as_ref().is_some_and(|up| up.link_up);
-            aside.wake(if linked { SOON } else { Duration::from_millis(200) });
+        if !view.has_reached(living, master) {
+            aside.wake(if is_alive(living) { SOON } else { LATER });
             continue;
         }
         if let Some(member) = next.members.get_mut(&member.process.pod) {
@@ -145,4 +146,10 @@ fn complete(view: &View, master: Living, aside: &mut Aside) -> Say {
         }
     }
     complete.then(|| (vec![Step::Record(next)], "members are full"))
+}
+
+/// Its link is up, and something came over it lately: it will be there soon.
+fn is_alive(replica: Living) -> bool {
+    let upstream = replica.answer.replication.upstream.as_ref();
+    upstream.is_some_and(|up| up.link_up && up.heard_seconds.is_some_and(|seconds| seconds < 2))
 }

@@ -1,7 +1,7 @@
 //! Members that go: recorded leaving, cut off at the master, the others caught up, recorded away. In this order.
 
 use super::view::Living;
-use super::{Aside, Master, Say, View};
+use super::{Aside, Master, Say, View, guard};
 use crate::names;
 use crate::observed::Reach;
 use crate::plan::{Reason, Step};
@@ -22,6 +22,11 @@ pub(super) fn leave(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
+    if view.record.at(Stage::Leaving).next().is_some()
+        && let Some(lower) = guard::lower(view, master)
+    {
+        return Some(lower);
+    }
     if let Some(cuts) = cut_off(view, master) {
         return Some((cuts, "cut off who is no member"));
     }
@@ -81,7 +86,7 @@ fn lapse(view: &View, aside: &mut Aside) -> Option<Vec<Step>> {
             lapsed = true;
         }
     }
-    next.quorum = next.quorum.min(super::guard::target(&next));
+    next.quorum = next.quorum.min(guard::target(&next));
     lapsed.then(|| vec![Step::Record(next)])
 }
 
@@ -107,9 +112,9 @@ fn cut_off(view: &View, master: Living) -> Option<Vec<Step>> {
 }
 
 fn finish(view: &View, master: Living, aside: &mut Aside) -> (Vec<Step>, &'static str) {
-    let target = super::guard::target(view.record);
+    let target = guard::target(view.record);
     let quorum = target.min(master.answer.guard).min(view.record.quorum);
-    if view.caught_up(master.answer) < quorum {
+    if view.caught_up(master) < quorum {
         aside.wake(SOON);
         return (vec![], "wait until the others have what the leaving ones had");
     }
@@ -157,7 +162,7 @@ fn surplus(view: &View, master: Living, aside: &mut Aside) -> Option<String> {
         );
     }
     let calm = view.record.at(Stage::Joining).next().is_none()
-        && view.record.quorum == super::guard::target(view.record)
+        && view.record.quorum == guard::target(view.record)
         && master.answer.guard == view.record.quorum;
     let surplus = view.record.members.values().filter_map(|member| {
         let instance = view.instance(&member.process)?;

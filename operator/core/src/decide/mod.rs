@@ -14,6 +14,7 @@ mod join;
 mod labels;
 mod learn;
 mod leave;
+mod progress;
 mod promote;
 mod publish;
 mod restart;
@@ -22,6 +23,7 @@ mod suspect;
 mod view;
 
 pub use evidence::{Master, Proof};
+pub use progress::Mark;
 pub use view::View;
 
 use crate::observed::Observed;

@@ -79,29 +79,6 @@ impl<'a> View<'a> {
             .filter_map(|member| Some((member, self.living(&member.process)?)))
     }
 
-    /// How many members that stay had, after the master was asked, everything that the master had then.
-    pub fn caught_up(&self, master: &Answer) -> u32 {
-        let staying = self
-            .record
-            .members
-            .values()
-            .filter(|member| member.stage != Stage::Leaving);
-        let living = staying.filter_map(|member| self.living(&member.process));
-        let count = living.filter(|it| self.has_reached(it.answer, master)).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
-    }
-
-    /// A replica, asked after the master, shows all that the master had when it was asked. Sound because both are of
-    /// the recorded history and the shell asks the master first.
-    pub fn has_reached(&self, replica: &Answer, master: &Answer) -> bool {
-        let (r, m) = (&replica.replication, &master.replication);
-        let link_up = r
-            .upstream
-            .as_ref()
-            .is_some_and(|upstream| upstream.link_up && !upstream.syncing);
-        link_up && r.placed && !r.loading && r.id == m.id && r.offset >= m.offset && replica.asked >= master.asked
-    }
-
     /// It is one of the pods that the user wants.
     pub fn is_wanted(&self, instance: &Instance) -> bool {
         instance.ordinal < self.seen.desired.replicas && !instance.deleting

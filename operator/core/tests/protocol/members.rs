@@ -317,3 +317,35 @@ fn r03_a_surplus_member_that_never_syncs_goes_all_the_same() {
     assert_eq!(world.master(), 0);
     assert_eq!(world.pods.len(), 3);
 }
+
+#[test]
+fn r03_one_that_is_always_a_little_behind_becomes_full_under_writes() {
+    let mut world = World::healthy(2);
+    world.desired.replicas = 3;
+    world.stateful_set();
+    for _ in 0..40 {
+        world.pass();
+        let late = world.server(2);
+        if late.is_linked() && late.late.is_none() {
+            let sent = (world.now, late.data.clone(), late.offset);
+            world.server_mut(2).late = Some(sent);
+        }
+        world.tick(Duration::from_millis(1));
+        assert!(world.write());
+    }
+    assert!(world.server(2).offset < world.server(0).offset);
+    assert_eq!(
+        world.record().members[&pod_name(2)].stage,
+        Stage::Full,
+        "{}",
+        world.story()
+    );
+    // and it can leave, and the others can be waited for, just as well
+    world.desired.replicas = 1;
+    for _ in 0..60 {
+        world.pass();
+        world.tick(Duration::from_millis(1));
+        assert!(world.write());
+    }
+    assert!(world.record().members.is_empty());
+}

@@ -51,7 +51,7 @@ impl World {
         match replica.link.clone() {
             Link::Up(run) if run == master.run => {
                 if reached && replica.stalled.is_none() {
-                    copy(replica, &master);
+                    arrive(replica, &master, now);
                 }
             }
             Link::Syncing(run) if run == master.run => {
@@ -133,6 +133,18 @@ impl World {
 fn copy(replica: &mut Server, master: &Server) {
     replica.data.clone_from(&master.data);
     (replica.id, replica.offset, replica.placed) = (master.id.clone(), master.offset, true);
+}
+
+/// What the master has, at once or as of the last time.
+fn arrive(replica: &mut Server, master: &Server, now: Moment) {
+    match replica.late.take() {
+        None => copy(replica, master),
+        Some((sent, data, offset)) if sent < now => {
+            (replica.data, replica.offset) = (data, offset);
+            replica.late = Some((now, master.data.clone(), master.offset));
+        }
+        same => replica.late = same,
+    }
 }
 
 /// A partial resync is granted.

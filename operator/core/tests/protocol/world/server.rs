@@ -65,6 +65,8 @@ pub struct Server {
     pub misdirected: u64,
     /// Nothing arrives since then: the link breaks after `repl-timeout`.
     pub stalled: Option<Moment>,
+    /// What has been sent and arrives a moment later, if everything reaches it late: data and offset, and since when.
+    pub late: Option<(Moment, Vec<u32>, u64)>,
 }
 
 impl Server {
@@ -94,6 +96,7 @@ impl Server {
             appendonly: false,
             misdirected: 0,
             stalled: None,
+            late: None,
         }
     }
 
