@@ -98,7 +98,7 @@ fn is_loading(instance: &Instance) -> bool {
 }
 
 /// Users first, on the master; then whoever does not follow it yet is told to.
-fn tell(view: &View, master: Living) -> Say {
+pub(super) fn tell(view: &View, master: Living) -> Say {
     let on = master.instance.process()?;
     let staying = view
         .record

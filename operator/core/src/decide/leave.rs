@@ -1,7 +1,7 @@
 //! Members that go: recorded leaving, cut off at the master, the others caught up, recorded away. In this order.
 
 use super::view::Living;
-use super::{Aside, Master, Say, View, guard};
+use super::{Aside, Master, Say, View, guard, join};
 use crate::names;
 use crate::observed::Reach;
 use crate::plan::{Reason, Step};
@@ -39,7 +39,8 @@ pub(super) fn leave(view: &View, aside: &mut Aside) -> Say {
         return Some((lapsed, "members without a link begin again"));
     }
     if view.record.at(Stage::Leaving).next().is_some() {
-        return Some(finish(view, master, aside));
+        // Those who stay are waited for, so they have to follow.
+        return join::tell(view, master).or_else(|| Some(finish(view, master, aside)));
     }
     let surplus = surplus(view, master, aside)?;
     Some((record_leaving(view, vec![surplus]), "members leave"))

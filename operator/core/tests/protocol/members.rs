@@ -349,3 +349,13 @@ fn r03_one_that_is_always_a_little_behind_becomes_full_under_writes() {
     }
     assert!(world.record().members.is_empty());
 }
+
+#[test]
+fn r18_who_went_astray_is_told_also_while_another_one_leaves() {
+    let mut world = World::healthy(3);
+    world.desired.replicas = 2;
+    world.until(|world| world.record().at(Stage::Leaving).next().is_some());
+    world.promote_by_hand(1);
+    world.settle_for(Duration::from_secs(1));
+    assert_eq!(world.master(), 0);
+}
