@@ -21,6 +21,9 @@ use std::time::Duration;
 /// Key of the operator's password in the Secret `redis-<n>`.
 const OPERATOR_PASSWORD: &str = "operator-password";
 
+/// How long a question to an instance may take: some write to a disk.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// One Redis in a namespace.
 #[derive(Clone)]
 pub struct Subject {
@@ -222,11 +225,7 @@ impl Subject {
 
     /// Asks an instance directly, as the default user without a password.
     pub fn ask(&self, pod: &Pod, command: &[&str]) -> Result<Reply> {
-        let asked = || {
-            Connection::open(address(pod)?, None)?
-                .call(command)
-                .map_err(anyhow::Error::from)
-        };
+        let asked = || -> Result<Reply> { Ok(Connection::open(address(pod)?, None)?.call_within(command, PATIENCE)?) };
         asked().with_context(|| format!("{} of {}", command.join(" "), pod.name_any()))
     }
 
