@@ -8,7 +8,7 @@ use crate::pod::{address, node, role};
 use crate::resp::{Connection, Reply};
 use crate::space::{Space, call, until};
 use anyhow::{Context, Result, bail, ensure};
-use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use redis_operator_core::api::Redis;
@@ -17,9 +17,6 @@ use redis_operator_core::record::{Found, Phase, Record, Stage};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
-
-/// Key of the operator's password in the Secret `redis-<n>`.
-const OPERATOR_PASSWORD: &str = "operator-password";
 
 /// How long a question to an instance may take: some write to a disk.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -227,18 +224,6 @@ impl Subject {
     pub fn ask(&self, pod: &Pod, command: &[&str]) -> Result<Reply> {
         let asked = || -> Result<Reply> { Ok(Connection::open(address(pod)?, None)?.call_within(command, PATIENCE)?) };
         asked().with_context(|| format!("{} of {}", command.join(" "), pod.name_any()))
-    }
-
-    /// Asks an instance as the operator's user, who may change settings.
-    pub async fn command(&self, pod: &Pod, command: &[&str]) -> Result<Reply> {
-        let secret = call(self.space.api::<Secret>().get(&names::object(&self.name))).await?;
-        let mut values = secret.data.unwrap_or_default();
-        let password = values
-            .remove(OPERATOR_PASSWORD)
-            .context("the Secret has no operator's password")?;
-        let mut connection = Connection::open(address(pod)?, None)?;
-        connection.call(&["AUTH", names::USER_OPERATOR, std::str::from_utf8(&password.0)?])?;
-        Ok(connection.call(command)?)
     }
 
     /// Compares what a writer saw with what the master has.
