@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The layout of the record that this code writes. One of a newer layout is left alone.
 pub const VERSION: u32 = 1;
@@ -119,6 +119,9 @@ pub struct Record {
     /// By pod name: at most one process of a pod is a member.
     #[serde(default)]
     pub members: BTreeMap<String, Member>,
+    /// Names of pods that have held a copy of this data. What another pod holds of an unrelated history is somebody's.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub copies: BTreeSet<String>,
     /// E: a write that WAIT n, n ≥ E, has acknowledged is on at least E members. 0: none yet.
     #[serde(default)]
     pub quorum: u32,
@@ -161,6 +164,7 @@ impl Record {
             previous_id: None,
             claim: None,
             members: BTreeMap::new(),
+            copies: BTreeSet::new(),
             quorum: 0,
             since: String::new(),
             reason: String::new(),

@@ -68,6 +68,16 @@ pub(super) fn adopt(seen: &Observed, mut next: Box<Record>, master: Living) -> O
     next.id.clone_from(&it.id);
     next.previous_id.clone_from(&it.id2);
     next.promoted_at = it.forked_at.unwrap_or_default();
+    let in_sync = seen
+        .instances
+        .values()
+        .filter(|i| follows(i, master) && shares_history(i, master));
+    // What others held before is no copy of what a newcomer holds.
+    if !next.copies.contains(&process.pod) {
+        next.copies.clear();
+    }
+    let copies = in_sync.map(|instance| instance.pod.clone());
+    next.copies.extend(copies.chain([process.pod.clone()]));
     let followers = seen.instances.values().filter(|instance| follows(instance, master));
     let members = std::mem::take(&mut next.members)
         .into_values()
@@ -97,12 +107,17 @@ fn living(instance: &Instance) -> Option<Living<'_>> {
 fn continues(view: &View, it: Living) -> bool {
     let r = &it.answer.replication;
     let before = r.id2 == view.record.previous_id && r.forked_at == Some(view.record.promoted_at);
-    let in_sync = |instance: &Instance| {
-        let answer = instance.answer().map(|answer| &answer.replication);
-        answer.is_some_and(|a| a.id == r.id && a.upstream.as_ref().is_some_and(|up| up.link_up))
-    };
-    let is_followed = view.seen.instances.values().any(|i| follows(i, it) && in_sync(i));
+    let mut others = view.seen.instances.values();
+    let is_followed = others.any(|instance| follows(instance, it) && shares_history(instance, it));
     r.id2.as_ref().is_some_and(|id| *id == view.record.id || before) || is_followed
+}
+
+/// Its link is up and it has the same id.
+fn shares_history(instance: &Instance, master: Living) -> bool {
+    let answer = instance.answer().map(|answer| &answer.replication);
+    answer.is_some_and(|it| {
+        it.id == master.answer.replication.id && it.upstream.as_ref().is_some_and(|upstream| upstream.link_up)
+    })
 }
 
 fn follows(instance: &Instance, master: Living) -> bool {

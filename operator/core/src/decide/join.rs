@@ -68,6 +68,7 @@ fn admit(view: &View, master: Living, aside: &mut Aside) -> Say {
             aside.note(Reason::ForeignData, text);
             continue;
         }
+        next.copies.insert(process.pod.clone());
         next.members.insert(
             process.pod.clone(),
             Member {
@@ -79,16 +80,18 @@ fn admit(view: &View, master: Living, aside: &mut Aside) -> Say {
     (next.members.len() > view.record.members.len()).then(|| (vec![Step::Record(next)], "members join"))
 }
 
-/// It holds data and the master holds none, of a history that never met its own: following would wipe it.
+/// It holds data of a history that never met the master's, and following would wipe it. A pod that had a copy before has
+/// nothing else, unless the master has lost everything since.
 fn is_foreign(view: &View, master: Living, instance: &Instance) -> Option<String> {
     let it = &instance.answer()?.replication;
     let related = it.id == view.record.id || view.record.previous_id.as_ref() == Some(&it.id);
     let named = view.seen.desired.elect.as_ref() == Some(&master.instance.pod);
-    if it.keys == 0 || master.answer.replication.keys > 0 || related || named {
+    let copy = view.record.copies.contains(&instance.pod) && master.answer.replication.keys > 0;
+    if it.keys == 0 || related || named || copy {
         return None;
     }
     Some(format!(
-        "{} holds {} keys of another history and the master {} is empty: it stays out, so that nothing is wiped. If its data is not wanted: kubectl annotate redis NAME redis-operator.dev/elect={}",
+        "{} holds {} keys of another history than the master {}: it stays out, so that nothing is wiped. If its data is not wanted: kubectl annotate redis NAME redis-operator.dev/elect={}",
         instance.pod, it.keys, master.instance.pod, master.instance.pod
     ))
 }

@@ -77,6 +77,7 @@ fn finish(view: &View, claim: &Claim, it: &Replication) -> (Vec<Step>, &'static 
     next.id.clone_from(&it.id);
     next.promoted_at = it.forked_at.unwrap_or_default();
     next.quorum = 0;
+    next.copies.insert(claim.process.pod.clone());
     let former = next.master.replace(claim.process.clone());
     next.members.remove(&claim.process.pod);
     let lives = |p: &crate::record::Process| p.uid != claim.process.uid && view.end_of(p).is_none();

@@ -53,6 +53,10 @@ pub(super) fn restart(view: &View, aside: &mut Aside) -> Say {
     }
     next.members.clear();
     next.quorum = 0;
+    // Whatever turns up later beside an empty instance, or beside data from elsewhere, is no copy of its.
+    if keys == 0 || !next.copies.contains(&chosen.instance.pod) {
+        next.copies.clear();
+    }
     Some((promotion(view, next, chosen)?, "restart: promote"))
 }
 

@@ -92,7 +92,7 @@ fn b07_a_record_of_processes_that_never_were_promotes_nobody_while_a_master_serv
     record.master.as_mut().unwrap().run_id = "run-never".to_owned();
     record.members.clear();
     record.quorum = 0;
-    world.record = Some(serde_json::to_value(record).unwrap());
+    world.put_record(Some(serde_json::to_value(record).unwrap()));
     world.settle();
     assert_eq!(world.master(), 0);
     assert_eq!(world.server(0).data.len(), 5);

@@ -253,7 +253,7 @@ fn planned() -> impl Strategy<Value = Event> {
 #[test]
 fn promise_2_a_single_failure_loses_no_write_that_wait_acknowledged() {
     for policy in [Policy::Availability, Policy::Durability] {
-        run(cases(), planned(), |replicas, _, events| {
+        run(cases() / 2, planned(), |replicas, _, events| {
             let mut world = World::healthy(replicas + 1);
             world.desired.policy = policy;
             for event in events {

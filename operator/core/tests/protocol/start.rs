@@ -80,3 +80,33 @@ fn e23_no_record_and_a_master_that_is_not_connected_yet_elects_nobody() {
     world.settle();
     assert_eq!(world.master(), 0);
 }
+
+#[test]
+fn e13_a_volume_that_comes_late_is_not_wiped() {
+    for disk in [Disk::Aof, Disk::Rdb] {
+        let mut world = World::healthy_on(3, disk);
+        world.put_record(None);
+        for ordinal in 0..3 {
+            world.vanish(ordinal);
+        }
+        world.disks.remove(&0);
+        world.disks.remove(&2);
+        world.pending.insert(1);
+        world.settle();
+        assert_eq!(world.published(), Some(0), "the first start does not wait for ever");
+        assert!(world.write());
+        // there it is
+        world.pending.clear();
+        let plan = world.settle();
+        assert_eq!(reasons(&plan), [Reason::ForeignData], "{disk:?}{}", world.story());
+        assert_eq!(world.server(1).data.len(), 5);
+        world.restart(2);
+        world.settle();
+        assert_eq!(world.server(2).data.len(), 1, "who had a copy may have it again");
+        // a person does not want it
+        world.desired.elect = Some(pod_name(0));
+        world.settle();
+        assert_eq!(world.master(), 0);
+        assert_eq!(world.server(1).data.len(), 1);
+    }
+}

@@ -3,7 +3,7 @@
 use super::instances::{NOW, PODS, address, ago, id, instance, mostly_first, offset, pod, uid};
 use proptest::option::weighted;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 use redis_operator_core::memory::Memory;
 use redis_operator_core::observed::{Departed, Desired, Moment, Observed, Policy, Slice};
 use redis_operator_core::record::{Claim, Found, Member, Phase, Process, Record, Stage};
@@ -50,6 +50,7 @@ prop_compose! {
         quorum in 0u32..3,
         holder in prop_oneof![8 => Just("me"), 1 => Just("other")],
         numbers in (1u64..9, 1u64..9),
+        copies in subsequence((0..PODS).map(pod).collect::<Vec<_>>(), 0..=4),
     ) -> Record {
         let phase = if master.is_none() { Phase::Promoting } else { phase };
         let is_master = |member: &Member| master.as_ref().is_some_and(|master| master.pod == member.process.pod);
@@ -68,6 +69,7 @@ prop_compose! {
             previous_id,
             quorum: quorum.min(u32::try_from(members.len()).unwrap()),
             members,
+            copies: copies.into_iter().collect(),
             other: Map::new(),
             ..Record::first("me")
         }

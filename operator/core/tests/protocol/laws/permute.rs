@@ -29,6 +29,7 @@ fn rename_record(record: &mut Record) {
             (member.process.pod.clone(), member)
         })
         .collect();
+    record.copies = record.copies.iter().map(|pod| other(pod)).collect();
     record.reason = String::new();
 }
 

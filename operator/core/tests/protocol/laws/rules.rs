@@ -231,7 +231,8 @@ pub fn data_is_not_wiped(seen: &Observed, plan: &Plan) -> Verdict {
             let it = &it.replication;
             let related = it.id == record.id || record.previous_id.as_ref() == Some(&it.id);
             let named = seen.desired.elect.as_ref() == Some(&on.pod);
-            let fine = it.keys == 0 || related || named || master.replication.keys > 0;
+            let copy = record.copies.contains(&instance.pod) && master.replication.keys > 0;
+            let fine = it.keys == 0 || related || named || copy;
             law(fine, || format!("law 5: {} would be wiped", instance.pod))?;
         }
     }

@@ -8,7 +8,7 @@ use redis_operator_core::record::{Found, Phase, Record, Stage};
 impl World {
     /// The record as it is stored.
     pub fn found(&self) -> Found {
-        Found::read(self.record.as_ref())
+        self.read.clone()
     }
 
     /// The record, which is there and readable.

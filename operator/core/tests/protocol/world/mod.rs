@@ -18,6 +18,7 @@ use network::BEGINNING;
 use operator::Operator;
 use redis_operator_core::observed::{Departed, Desired, Moment, Policy, Slice};
 use redis_operator_core::plan::{Plan, Reason};
+use redis_operator_core::record::Found;
 use serde_json::Value;
 use server::Saved;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +56,9 @@ pub struct World {
     pub pods: BTreeMap<String, Pod>,
     pub disks: BTreeMap<u32, Saved>,
     pub departed: BTreeMap<String, Departed>,
+    /// `status.record`, and what it reads as.
     pub record: Option<Value>,
+    read: Found,
     pub slice: Option<Slice>,
     /// The holder that wrote the StatefulSet last.
     pub set_holder: Option<String>,
@@ -101,6 +104,7 @@ impl World {
             disks: BTreeMap::new(),
             departed: BTreeMap::new(),
             record: None,
+            read: Found::Absent,
             slice: None,
             set_holder: None,
             operator: Operator::default(),
@@ -181,8 +185,13 @@ impl World {
 
     /// Another record is put there, by hand or from a backup; or none.
     pub fn put_record(&mut self, record: Option<Value>) {
-        self.record = record;
+        self.store(record);
         self.newest = (0, 0);
+    }
+
+    fn store(&mut self, record: Option<Value>) {
+        self.read = Found::read(record.as_ref());
+        self.record = record;
     }
 
     /// Passes until something holds, and says how long that took.

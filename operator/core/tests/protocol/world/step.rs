@@ -41,7 +41,7 @@ impl World {
                 if next.seq != seq + 1 {
                     return Err("conflict");
                 }
-                self.record = Some(serde_json::to_value(next).unwrap());
+                self.store(Some(serde_json::to_value(next).unwrap()));
             }
             Step::TouchSlice => {
                 self.slice_is(slice_version)?;
