@@ -6,7 +6,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
-use redis_operator_core::observed::{Departed, Instance};
+use redis_operator_core::observed::{Departed, Instance, Moment};
 use redis_operator_core::record::Record;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ struct Memory {
     boot: Option<String>,
     grace: i64,
     vanished: Option<Timestamp>,
+    noticed: Moment,
     read: Option<Timestamp>,
     renewed: Option<Timestamp>,
 }
@@ -43,6 +44,7 @@ impl Memories {
         record: Option<&Record>,
         nodes: &Store<Node>,
         now: Timestamp,
+        moment: Moment,
     ) {
         for instance in instances.values() {
             let pod = pods.iter().find(|pod| pod.uid().as_deref() == Some(&instance.uid));
@@ -65,8 +67,9 @@ impl Memories {
                 grace: 30,
                 ..Memory::default()
             });
-            if !instances.values().any(|instance| instance.uid == process.uid) {
-                memory.vanished.get_or_insert(now);
+            let exists = instances.values().any(|instance| instance.uid == process.uid);
+            if !exists && memory.vanished.is_none() {
+                (memory.vanished, memory.noticed) = (Some(now), moment);
             }
         }
         self.0.retain(|uid, memory| memory.vanished.is_none() || named(uid));
@@ -113,6 +116,7 @@ impl Memories {
             (
                 uid,
                 Departed {
+                    noticed: memory.noticed,
                     terminated: memory.terminated.clone(),
                     outlived,
                     node_lost,

@@ -65,8 +65,14 @@ pub async fn observe(
         }
     }
     let clock = Timestamp::now();
-    held.pods
-        .note(&all, &instances, written(&record), &context.mirrors.nodes, clock);
+    held.pods.note(
+        &all,
+        &instances,
+        written(&record),
+        &context.mirrors.nodes,
+        clock,
+        context.clock.now(),
+    );
     for node in held.pods.questions(clock) {
         if let Some(renewed) = departed::renewed(&context.clients.calls, &node, context.args.api_limit).await {
             held.pods.answer(&node, renewed);
@@ -146,5 +152,6 @@ fn desired(redis: &Redis) -> Desired {
         durable: redis.spec.storage.is_some(),
         deleting: redis.metadata.deletion_timestamp.is_some(),
         elect: redis.annotations().get(names::ANNOTATION_ELECT).cloned(),
+        ended: redis.annotations().get(names::ANNOTATION_ENDED).cloned(),
     }
 }

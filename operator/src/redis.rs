@@ -136,6 +136,26 @@ impl Connection {
         self.checked(answer::replication(replies.last()))
     }
 
+    /// Makes a master a fenced replica of nobody, and closes the connections of `applications`, a user. In one transaction:
+    /// whoever comes back finds that it refuses.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn demote(&self, applications: &str) -> Result<Replication, CallError> {
+        let (host, port) = NOWHERE;
+        let commands = [
+            replica_of(host, &port.to_string()),
+            words("CONFIG SET", &["CONFIG", "SET", answer::SERVES, "no"]),
+            words(
+                "CLIENT KILL",
+                &["CLIENT", "KILL", "USER", applications, "SKIPME", "yes"],
+            ),
+            words("INFO", &INFO),
+        ];
+        let replies = self.wire.transact(&commands).await?;
+        self.checked(answer::replication(replies.last()))
+    }
+
     /// Makes it the master, unguarded and serving, with `users` to follow it; then checks that what was promoted is what
     /// was claimed. Promoting it again changes nothing.
     ///

@@ -80,6 +80,10 @@ impl Servers for Instances<'_> {
         done(on, self.to(on)?.set_guard(replicas, lag).await)
     }
 
+    async fn demote(&self, who: &Process) -> Done {
+        done(who, self.to(who)?.demote(names::USER_DEFAULT).await)
+    }
+
     async fn serve(&self, who: &Process) -> Done {
         done(who, self.to(who)?.set_serves(true).await)
     }

@@ -238,6 +238,22 @@ async fn freezing_keeps_id_and_offset_and_promotion_lets_the_siblings_resume() {
 }
 
 #[tokio::test]
+async fn f11_a_demoted_master_is_fenced_and_its_clients_are_gone() {
+    let server = Server::fenced();
+    let connection = first_master(&server).await;
+    let mut client = server.guest();
+    assert_eq!(client.call(&["SET", "a", "1"]), "OK");
+    let last = ask(&connection).await.replication;
+
+    let demoted = connection.demote("default").await.unwrap();
+    assert!(demoted.is_frozen());
+    assert_eq!((&demoted.id, demoted.offset), (&last.id, last.offset));
+    assert!(!ask(&connection).await.serves);
+    assert_eq!(client.call(&["PING"]), "");
+    assert!(server.guest().call(&["GET", "a"]).starts_with("-MASTERDOWN"));
+}
+
+#[tokio::test]
 async fn a_freeze_is_undone_by_a_partial_resync() {
     let (master, replica) = (Server::fenced(), Server::fenced());
     let m = first_master(&master).await;

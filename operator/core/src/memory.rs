@@ -2,6 +2,7 @@
 
 use crate::observed::{Moment, Observed};
 use crate::record::{Found, Phase};
+use crate::replication::Replication;
 use std::collections::BTreeMap;
 
 /// Times and counts that no server and no record keeps.
@@ -19,12 +20,29 @@ pub struct Memory {
     pub succeeded: Option<(u64, Moment)>,
     /// Since when there is no record and nobody answers as a master.
     pub recordless_since: Option<Moment>,
+    /// The run id of a master that answered in the middle of its election, and when.
+    pub spared: Option<(String, Moment)>,
+    /// The run id of the recorded master, of which `heard` tells.
+    pub heard_of: Option<String>,
+    /// By run id: the last moment at which a member may have heard it.
+    pub heard: BTreeMap<String, Moment>,
+    /// By run id: since when a member is known to be frozen.
+    pub frozen: BTreeMap<String, Moment>,
     /// What members are measured against.
     pub mark: Option<crate::decide::Mark>,
     /// By pod uid: since when its container waits in a back-off.
     pub backing_off: BTreeMap<String, Moment>,
-    /// By run id: misdirected commands counted at the last pass.
-    pub misdirected: BTreeMap<String, u64>,
+    /// By run id: commands that were sent to one that is not the master.
+    pub misdirected: BTreeMap<String, Misdirected>,
+}
+
+/// Commands that an instance refused because it is not the master.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Misdirected {
+    /// How many there were at the last pass.
+    pub count: u64,
+    /// When more were counted last, since the first pass that saw it.
+    pub grown: Option<Moment>,
 }
 
 impl Memory {
@@ -47,6 +65,9 @@ impl Memory {
             }
         }
         self.mark = view.as_ref().and_then(|view| view.mark(self.mark.take()));
+        if let Some(view) = &view {
+            self.note_members(view);
+        }
         let phase = view.as_ref().map(|view| (view.record.term, view.record.phase));
         if self.phase.map(|(term, phase, _)| (term, phase)) != phase {
             self.phase = phase.map(|(term, phase)| (term, phase, now));
@@ -68,6 +89,36 @@ impl Memory {
             .collect();
     }
 
+    fn note_members(&mut self, view: &View) {
+        let now = view.seen.now;
+        let Some(master) = &view.record.master else { return };
+        if self.heard_of.as_ref() != Some(&master.run_id) {
+            self.heard_of = Some(master.run_id.clone());
+            self.heard.clear();
+        }
+        let answers = matches!(view.master(), Master::Serves(_) | Master::Alive(_));
+        if answers && view.record.phase == Phase::Electing {
+            self.spared = Some((master.run_id.clone(), now));
+        }
+        let members = || view.record.members.values().map(|member| &member.process);
+        for it in members().filter_map(|process| view.living(process)) {
+            let (run_id, frozen) = (&it.answer.replication.run_id, it.answer.replication.is_frozen());
+            match (frozen, last_heard(it.answer, master)) {
+                (true, _) => {
+                    self.frozen.entry(run_id.clone()).or_insert(now);
+                    continue;
+                }
+                (false, Some(at)) => self.heard.insert(run_id.clone(), at),
+                (false, None) => self.heard.remove(run_id),
+            };
+            self.frozen.remove(run_id);
+        }
+        self.heard
+            .retain(|run_id, _| members().any(|process| process.run_id == *run_id));
+        self.frozen
+            .retain(|run_id, _| members().any(|process| process.run_id == *run_id));
+    }
+
     /// Remembers what was answered, after the decision that compared it with the time before.
     pub fn settle(&mut self, seen: &Observed) {
         if let Found::Record(record) = &seen.record {
@@ -75,13 +126,27 @@ impl Memory {
             self.mark = self.mark.take().filter(|mark| !view.mark_is_reached(mark));
         }
         let answers = seen.instances.values().filter_map(crate::observed::Instance::answer);
+        let before = std::mem::take(&mut self.misdirected);
+        let counted = |it: &Replication| {
+            let before = before.get(&it.run_id);
+            let more = before.is_some_and(|before| it.misdirected > before.count);
+            let grown = if more {
+                Some(seen.now)
+            } else {
+                before.and_then(|before| before.grown)
+            };
+            Misdirected {
+                count: it.misdirected,
+                grown,
+            }
+        };
         self.misdirected = answers
-            .map(|a| (a.replication.run_id.clone(), a.replication.misdirected))
+            .map(|answer| (answer.replication.run_id.clone(), counted(&answer.replication)))
             .collect();
     }
 }
 
-use crate::decide::View;
+use crate::decide::{Master, View, last_heard};
 
 fn since(memory: &mut Option<Moment>, holds: bool, now: Moment) {
     if holds {

@@ -15,6 +15,14 @@ impl Moment {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
+
+    /// The moment this long before.
+    pub fn before(self, time: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+        )
+    }
 }
 
 /// What an answering instance said, at one moment.
@@ -111,6 +119,8 @@ pub struct Instance {
 /// A pod of the record whose object is gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Departed {
+    /// When this operator first saw that it was gone.
+    pub noticed: Moment,
     /// Ids of containers that its last status showed as terminated.
     pub terminated: BTreeSet<String>,
     /// From its disappearance to the newest renewal of its node's Lease by the kubelet, less the pod's grace period. A
@@ -148,6 +158,8 @@ pub struct Desired {
     pub deleting: bool,
     /// The pod that a person named as the one to promote where the evidence is ambiguous.
     pub elect: Option<String>,
+    /// The run id of the process that a person declared to have ended.
+    pub ended: Option<String>,
 }
 
 /// All that a decision may read.

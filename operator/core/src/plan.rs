@@ -57,6 +57,8 @@ pub enum Step {
     },
     /// Follow nobody: id and offset stay as they are.
     Freeze(Process),
+    /// No longer be a master: follow nobody, close the fence and the applications' connections, in one transaction.
+    Demote(Process),
     /// Become master, with replication users for these pod uids, and verify that it is what was claimed.
     Promote {
         /// The claim that the record holds.
@@ -151,6 +153,7 @@ impl Step {
             Self::DropUser { .. } => "drop-user",
             Self::Follow { .. } => "follow",
             Self::Freeze(_) => "freeze",
+            Self::Demote(_) => "demote",
             Self::Promote { .. } => "promote",
             Self::Guard { .. } => "guard",
             Self::Serve(_) => "serve",

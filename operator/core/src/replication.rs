@@ -32,6 +32,8 @@ pub struct Upstream {
     pub heard_seconds: Option<u64>,
     /// A full sync is in progress; what it holds is worthless until it ends.
     pub syncing: bool,
+    /// Whole seconds since data of that full sync arrived, if one is in progress.
+    pub sync_heard_seconds: Option<u64>,
     /// Bytes received, applied or not.
     pub read_offset: u64,
 }
@@ -208,6 +210,7 @@ impl<'a> Fields<'a> {
             down_seconds: seconds("master_link_down_since_seconds").filter(|_| !link_up),
             heard_seconds: seconds("master_last_io_seconds_ago").filter(|_| link_up),
             syncing: self.flag("master_sync_in_progress"),
+            sync_heard_seconds: seconds("master_sync_last_io_seconds_ago"),
             read_offset: self
                 .number("slave_read_repl_offset")
                 .or_else(|_| self.number("slave_repl_offset"))?,

@@ -95,7 +95,8 @@ impl Facts {
         let view = View::new(seen, record);
         let serving = match view.master() {
             Master::Serves(living) if record.phase == Phase::Steady => Some(living),
-            Master::Serves(_) | Master::Demoted(_) | Master::Ended(_) | Master::Unclear(_) | Master::None => None,
+            Master::Serves(_) | Master::Demoted(_) | Master::Ended(_) | Master::Silent(_) => None,
+            Master::Alive(_) | Master::Unclear | Master::None => None,
         };
         let named = |uid: &String| {
             seen.slice

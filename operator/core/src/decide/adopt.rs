@@ -1,7 +1,7 @@
 //! An instance serves as master although the record does not say so: it is adopted, never replaced.
 
 use super::view::{Living, View};
-use super::{Aside, Say};
+use super::{Aside, Master, Say};
 use crate::observed::{Instance, Observed};
 use crate::plan::{Reason, Step};
 use crate::record::{Member, Phase, Process, Record, Stage};
@@ -34,13 +34,17 @@ pub(super) fn serving<'a>(seen: &'a Observed, aside: &mut Aside) -> Serving<'a> 
     }
 }
 
-/// A member answers as master and continues the recorded history, while the recorded master does not serve: a failover
-/// was done by hand, or an older record was put back.
-pub(super) fn by_hand(view: &View, aside: &mut Aside) -> Say {
+/// A member answers as master and continues the recorded history: a failover was done by hand, or an older record was
+/// put back. Beside a recorded master that serves only if the others have left that one for it.
+pub(super) fn by_hand(view: &View, recorded: &Master, aside: &mut Aside) -> Say {
+    let left_for = |it: Living| match recorded {
+        Master::Serves(serving) => has_followers(view.seen, it) && !has_followers(view.seen, *serving),
+        _ => true,
+    };
     let members = view.record.members.values();
     let masters = members.filter_map(|member| view.living(&member.process));
     let masters: Vec<_> = masters
-        .filter(|it| it.instance.is_master() && continues(view, *it))
+        .filter(|it| it.instance.is_master() && continues(view, *it) && left_for(*it))
         .collect();
     match masters.as_slice() {
         [] => None,
@@ -104,7 +108,7 @@ fn living(instance: &Instance) -> Option<Living<'_>> {
 
 /// Its second id is the recorded one, or it was promoted from exactly where the recorded master was; or somebody is in
 /// sync with it, which a member that promoted itself to nothing cannot have.
-fn continues(view: &View, it: Living) -> bool {
+pub(super) fn continues(view: &View, it: Living) -> bool {
     let r = &it.answer.replication;
     let before = r.id2 == view.record.previous_id && r.forked_at == Some(view.record.promoted_at);
     let mut others = view.seen.instances.values();
@@ -118,6 +122,10 @@ fn shares_history(instance: &Instance, master: Living) -> bool {
     answer.is_some_and(|it| {
         it.id == master.answer.replication.id && it.upstream.as_ref().is_some_and(|upstream| upstream.link_up)
     })
+}
+
+fn has_followers(seen: &Observed, master: Living) -> bool {
+    seen.instances.values().any(|instance| follows(instance, master))
 }
 
 fn follows(instance: &Instance, master: Living) -> bool {

@@ -1,5 +1,6 @@
 //! Freeze, count again, choose, claim.
 
+use super::silence::Witnesses;
 use super::view::Living;
 use super::{Aside, Master, Proof, Say, View, adopt};
 use crate::observed::Policy;
@@ -28,11 +29,23 @@ pub(super) fn elect(view: &View, aside: &mut Aside) -> Say {
         return None;
     }
     let master = view.master();
-    if let Master::Serves(_) = master {
+    if let Master::Serves(_) | Master::Alive(_) = master {
         return Some((back(view), "the master answers: end the election"));
     }
-    if let Some(say) = adopt::by_hand(view, aside) {
+    if let Some(say) = adopt::by_hand(view, &master, aside) {
         return Some(say);
+    }
+    if let Master::Unclear = master {
+        return Some((vec![], "wait for the master"));
+    }
+    if let Master::Silent(silence) = master {
+        if !silence.left.is_zero() {
+            aside.wake(silence.left);
+            return Some((vec![], "wait for the silent master"));
+        }
+        if is_heard(view) {
+            return Some((back(view), "a member hears the master: end the election"));
+        }
     }
     let candidates = candidates(view);
     let freezes = freezes(view, &candidates);
@@ -50,16 +63,24 @@ pub(super) fn elect(view: &View, aside: &mut Aside) -> Say {
         .collect();
     let enough = match master {
         Master::Demoted(_) => Count::Enough,
-        Master::Ended(proof) => count(view, proof, &voters, aside),
-        Master::Serves(_) | Master::Unclear(_) | Master::None => Count::TooFew,
+        Master::Ended(proof) => count(view, Some(proof), &voters, aside),
+        Master::Silent(_) => count(view, None, &voters, aside),
+        Master::Serves(_) | Master::Alive(_) | Master::Unclear | Master::None => Count::TooFew,
     };
     match (enough, choose(view, &candidates)) {
-        (Count::Enough, Some(chosen)) => claim(view, chosen),
+        (Count::Enough, Some(chosen)) => {
+            let fence = view.fence(&master, &candidates);
+            if fence.is_zero() {
+                return claim(view, chosen);
+            }
+            aside.wake(fence);
+            Some((vec![], "wait until the former master takes no writes"))
+        }
         (Count::Enough, None) => {
             aside.note(Reason::NoCandidate, "every instance that may be promoted has replica-priority 0, or lacks writes that one with priority 0 has; give one of them a priority");
             Some((vec![], "wait for a candidate"))
         }
-        (Count::TooFew, _) if matches!(master, Master::Unclear(_)) => Some((back(view), "too few: end the election")),
+        (Count::TooFew, _) if matches!(master, Master::Silent(_)) => Some((back(view), "too few: end the election")),
         (Count::TooFew, _) => Some((vec![], "wait for a quorum")),
     }
 }
@@ -80,25 +101,48 @@ pub(super) fn candidates<'a>(view: &View<'a>) -> Vec<Living<'a>> {
 pub(super) fn freezes(view: &View, candidates: &[Living]) -> Vec<Step> {
     let waited = view.seen.memory.phase.filter(|(_, phase, _)| *phase == Phase::Electing);
     let waited = waited.is_some_and(|(_, _, since)| view.seen.now.since(since) >= DRAIN);
+    let silent = matches!(view.master(), Master::Silent(_));
     let ready = candidates
         .iter()
-        .filter(|it| !it.answer.replication.is_frozen() && (waited || is_drained(**it)));
+        .filter(|it| !it.answer.replication.is_frozen() && (waited || is_drained(**it, silent)));
     ready
         .filter_map(|it| Some(Step::Freeze(it.instance.process()?)))
         .collect()
 }
 
-/// It has seen its link close, and applied all that came before.
-fn is_drained(it: Living) -> bool {
+/// It has seen its link close, and applied all that came before. The link to a silent master does not close.
+fn is_drained(it: Living, silent: bool) -> bool {
     let r = &it.answer.replication;
     r.upstream
         .as_ref()
-        .is_none_or(|up| !up.link_up && up.read_offset <= r.offset)
+        .is_none_or(|up| (silent || !up.link_up) && up.read_offset <= r.offset)
+}
+
+/// One that is not frozen yet hears the silent master: it lives after all.
+fn is_heard(view: &View) -> bool {
+    let heard = |master| matches!(view.witnesses(master), Witnesses::Heard(_));
+    view.record.master.as_ref().is_some_and(heard)
+}
+
+/// Whoever was frozen follows the master again.
+pub(super) fn unfreeze(view: &View) -> Vec<Step> {
+    let Some(master) = &view.record.master else {
+        return vec![];
+    };
+    let members = view.record.members.values();
+    let living = members.filter_map(|member| view.living(&member.process));
+    let frozen = living.filter(|it| it.instance.attached && it.answer.replication.is_frozen());
+    let who = frozen.filter_map(|it| it.instance.process());
+    who.map(|who| Step::Follow {
+        who,
+        master: master.address.clone(),
+    })
+    .collect()
 }
 
 /// R + max(E, 1) > N, or the policy's exception: a master that is proved to have ended, and a moment for the rest. Whoever
 /// answers and shows that it lacks the data is not counted in N: it will not have it, however long one waits.
-pub(super) fn count(view: &View, proof: Proof, voters: &[Living], aside: &mut Aside) -> Count {
+pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside: &mut Aside) -> Count {
     let reached = u32::try_from(voters.len()).unwrap_or(u32::MAX);
     let members = view.record.members.values();
     let lacking = members.filter(|member| {
@@ -108,23 +152,24 @@ pub(super) fn count(view: &View, proof: Proof, voters: &[Living], aside: &mut As
     let lacking = u32::try_from(lacking.count()).unwrap_or(u32::MAX);
     let (size, quorum) = (view.record.size().saturating_sub(lacking), view.record.quorum.max(1));
     if reached == 0 {
-        aside.note(Reason::NoCandidate, format!("the master ended, and none of its {size} members that may have its data can be reached; it goes on when one appears"));
+        aside.note(Reason::NoCandidate, format!("the master is gone, and none of its {size} members that may have its data can be reached; it goes on when one appears"));
         return Count::TooFew;
     }
     if voters.iter().all(|it| it.answer.replication.priority == 0) && !matches!(view.master(), Master::Demoted(_)) {
-        aside.note(Reason::NoCandidate, "the master ended, and every instance that could replace it has replica-priority 0; give one of them a priority");
+        aside.note(Reason::NoCandidate, "the master is gone, and every instance that could replace it has replica-priority 0; give one of them a priority");
         return Count::TooFew;
     }
     let named = view.seen.desired.elect.as_ref();
-    let given_up = proof.is_strong() && voters.iter().any(|it| Some(&it.instance.pod) == named);
+    let sure = proof.is_some_and(Proof::is_strong);
+    let given_up = sure && voters.iter().any(|it| Some(&it.instance.pod) == named);
     if reached.saturating_add(quorum) > size || given_up {
         return Count::Enough;
     }
     let text = format!(
-        "the master ended; {reached} of {size} members are reached and {} are needed, so that no acknowledged write is lost. If the others are lost for good, name one that is there: kubectl annotate redis NAME redis-operator.dev/elect=POD",
+        "the master is gone; {reached} of {size} members are reached and {} are needed, so that no acknowledged write is lost. If the others are lost for good, name one that is there: kubectl annotate redis NAME redis-operator.dev/elect=POD",
         size.saturating_sub(quorum).saturating_add(1)
     );
-    if view.seen.desired.policy == Policy::Durability || !proof.is_strong() {
+    if view.seen.desired.policy == Policy::Durability || !sure {
         aside.note(Reason::QuorumMissing, text);
         return Count::TooFew;
     }
@@ -212,7 +257,9 @@ fn back(view: &View) -> Vec<Step> {
     let mut next = view.next();
     next.phase = Phase::Steady;
     next.claim = None;
-    vec![Step::Record(next)]
+    let mut steps = vec![Step::Record(next)];
+    steps.extend(unfreeze(view));
+    steps
 }
 
 fn is_master_of(view: &View, it: Living) -> bool {

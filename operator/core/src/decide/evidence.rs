@@ -1,7 +1,9 @@
 //! Is the master gone? Proofs of an end, and what lacks one.
 
+use super::adopt;
+use super::silence::{Silence, heard};
 use super::view::{Living, View};
-use crate::observed::{Instance, Reach};
+use crate::observed::Reach;
 use crate::record::{Phase, Process};
 use crate::replication::Role;
 use std::time::Duration;
@@ -14,6 +16,8 @@ const KUBELET_SLACK: Duration = Duration::from_secs(30);
 pub enum Proof {
     /// A proof was seen earlier and written down.
     Recorded,
+    /// A person says so.
+    Declared,
     /// The pod's status says that its container terminated.
     Terminated,
     /// The pod object is gone and its kubelet, or the end of its node, ended what ran in it.
@@ -34,8 +38,12 @@ pub enum Master<'a> {
     Demoted(Living<'a>),
     /// It ended.
     Ended(Proof),
-    /// Neither; a sentence for people.
-    Unclear(String),
+    /// It says nothing, and nothing proves that it ended.
+    Silent(Silence),
+    /// It lives, and says something else; a sentence for people.
+    Alive(String),
+    /// Nothing is known of it yet.
+    Unclear,
     /// There is none yet.
     None,
 }
@@ -65,9 +73,21 @@ impl<'a> View<'a> {
                 Role::Replica => Master::Ended(Proof::Overwritten),
             };
         }
-        match self.end_of(master).or_else(|| self.refused_and_unheard(master)) {
-            Some(proof) => Master::Ended(proof),
-            None => Master::Unclear(self.what_is_missing(master)),
+        if let Some(proof) = self.end_of(master).or_else(|| self.refused_and_unheard(master)) {
+            return Master::Ended(proof);
+        }
+        match self.silence(master) {
+            Some(silence) => Master::Silent(silence),
+            None => self.alive(master).map_or(Master::Unclear, Master::Alive),
+        }
+    }
+
+    fn alive(&self, master: &Process) -> Option<String> {
+        let pod = &master.pod;
+        match &self.instance(master)?.reach {
+            Reach::Alive(why) => Some(format!("master {pod} is alive but answers {why}")),
+            Reach::Answers(_) => Some(format!("master {pod} is loading its dataset")),
+            Reach::Untried | Reach::Refused { .. } | Reach::Silent { .. } => None,
         }
     }
 
@@ -83,6 +103,9 @@ impl<'a> View<'a> {
         }
         if process.ended {
             return Some(Proof::Recorded);
+        }
+        if self.seen.desired.ended.as_ref() == Some(&process.run_id) {
+            return Some(Proof::Declared);
         }
         let Some(instance) = self.instance(process) else {
             return self.departed(process);
@@ -121,53 +144,27 @@ impl<'a> View<'a> {
             .values()
             .filter_map(|member| self.living(&member.process))
             .peekable();
-        let unheard = witnesses.peek().is_some() && witnesses.all(|it| !hears(it, master));
+        let unheard = witnesses.peek().is_some() && witnesses.all(|it| heard(it.answer, master).is_none());
         (refused && unheard).then_some(Proof::Refused)
     }
 
-    fn what_is_missing(&self, master: &Process) -> String {
-        let pod = &master.pod;
-        match self.instance(master) {
-            None => format!(
-                "the pod object of master {pod} is gone, but nothing proves that its process ended; it is replaced once its kubelet has outlived it"
-            ),
-            Some(Instance {
-                reach: Reach::Alive(why),
-                ..
-            }) => format!("master {pod} is alive but answers {why}"),
-            Some(Instance {
-                reach: Reach::Refused { .. },
-                ..
-            }) => format!(
-                "master {pod} refuses connections, but a replica still hears it, or none can be asked: is a firewall or network policy in the way of the operator?"
-            ),
-            Some(Instance {
-                reach: Reach::Answers(_),
-                ..
-            }) => format!("master {pod} is loading its dataset"),
-            Some(_) => format!("master {pod} does not answer, and nothing proves that it ended"),
-        }
-    }
-
     /// Neither the master nor anybody who holds what the record speaks of has a living process. Whoever answers and shows
-    /// that it lacks it does not count, at whatever stage; one that cannot be asked, or still loads, might have it.
+    /// that it lacks it does not count, at whatever stage, and nor does a member that was made the master of something
+    /// else; one that cannot be asked, or still loads, might have it.
     pub fn nobody_lives(&self) -> bool {
-        let empty_handed = |it: Living| self.lacks_data(it.answer);
-        let gone = |process: &Process| self.end_of(process).is_some() || self.living(process).is_some_and(empty_handed);
-        let claimed = self
+        let lacks = |process: &Process| self.living(process).is_some_and(|it| self.lacks_data(it.answer));
+        let gone = |process: &Process| self.end_of(process).is_some() || lacks(process);
+        let claim = self
             .record
             .claim
-            .as_ref()
+            .iter()
             .filter(|_| self.record.phase == Phase::Promoting);
-        let claimed_lives = claimed.is_some_and(|claim| self.end_of(&claim.process).is_none());
-        let master = self.record.master.iter();
-        let mut all = master.chain(self.record.members.values().map(|member| &member.process));
-        !claimed_lives && all.all(gone)
+        let claimed_lives = claim.clone().any(|claim| self.end_of(&claim.process).is_none());
+        let stray = |process: &Process| {
+            let living = self.living(process).filter(|it| it.instance.is_master());
+            living.is_some_and(|it| !adopt::continues(self, it))
+        };
+        let mut members = self.record.members.values().map(|member| &member.process);
+        !claimed_lives && self.record.master.iter().all(gone) && members.all(|process| gone(process) || stray(process))
     }
-}
-
-/// Its link to this master is up, or data of a full sync still arrives.
-fn hears(it: Living<'_>, master: &Process) -> bool {
-    let upstream = it.answer.replication.upstream.as_ref();
-    upstream.is_some_and(|up| up.host == master.address && (up.link_up || up.syncing))
 }

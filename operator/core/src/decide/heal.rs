@@ -1,5 +1,6 @@
 //! What is left to put right on a serving set: fences to open, clients to send away, pods stuck in a back-off.
 
+use super::view::Living;
 use super::{Aside, Master, Say, View};
 use crate::observed::{Instance, Observed};
 use crate::plan::Step;
@@ -11,25 +12,38 @@ const RESTARTS: u32 = 4;
 /// How long such a pod stays in its back-off first.
 const BACK_OFF: Duration = Duration::from_secs(30);
 
-/// Opens the fence of the master and of full members, and closes the applications' connections to instances that
-/// nobody should talk to yet and that somebody does.
-pub(super) fn heal(view: &View, _: &mut Aside) -> Say {
+/// How long nobody was sent away before a fence is opened: clients of a former master come back to it as long as
+/// kube-proxy leads them there, at most a second, and what it refuses to them is how it is known that they are there.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Opens the fence of the master and of full members.
+pub(super) fn heal(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
     let full = view.living_at(Stage::Full).map(|(_, living)| living);
     let synced = full.filter(|it| it.instance.attached && view.has_reached(*it, master));
-    let closed = synced.chain([master]).filter(|it| !it.answer.serves);
-    let mut steps: Vec<_> = closed
-        .filter_map(|it| Some(Step::Serve(it.instance.process()?)))
-        .collect();
-    let stuck = view
-        .seen
-        .instances
-        .values()
-        .filter(|i| i.uid != master.instance.uid && has_stuck_clients(view, i));
-    steps.extend(stuck.filter_map(|instance| Some(Step::CutClients(instance.process()?))));
+    let mut steps = vec![];
+    for it in synced.chain([master]).filter(|it| !it.answer.serves) {
+        let left = unquiet(view, it);
+        if left.is_zero() {
+            steps.push(Step::Serve(it.instance.process()?));
+        } else {
+            aside.wake(left);
+        }
+    }
     (!steps.is_empty()).then_some((steps, "heal"))
+}
+
+/// Closes the applications' connections to instances that nobody should talk to yet and that somebody does.
+pub(super) fn send_away(view: &View, _: &mut Aside) -> Say {
+    let Master::Serves(master) = view.master() else {
+        return None;
+    };
+    let others = view.seen.instances.values().filter(|i| i.uid != master.instance.uid);
+    let stuck = others.filter(|i| has_stuck_clients(view, i));
+    let steps: Vec<_> = stuck.filter_map(|i| Some(Step::CutClients(i.process()?))).collect();
+    (!steps.is_empty()).then_some((steps, "send clients away"))
 }
 
 /// Fenced, and since the last pass commands were refused there: a client still ends up here, and a plain one would
@@ -39,7 +53,23 @@ fn has_stuck_clients(view: &View, instance: &Instance) -> bool {
         return false;
     };
     let before = view.seen.memory.misdirected.get(&answer.replication.run_id);
-    before.is_some_and(|before| answer.replication.misdirected > *before)
+    before.is_some_and(|before| answer.replication.misdirected > before.count)
+}
+
+/// What is left until a replica has sent nobody away for long enough.
+fn unquiet(view: &View, it: Living) -> Duration {
+    let r = &it.answer.replication;
+    let before = view
+        .seen
+        .memory
+        .misdirected
+        .get(&r.run_id)
+        .filter(|_| !it.instance.is_master());
+    let grown = before
+        .filter(|before| r.misdirected > before.count)
+        .map(|_| view.seen.now);
+    let last = grown.or(before.and_then(|before| before.grown));
+    last.map_or(Duration::ZERO, |last| QUIET.saturating_sub(view.seen.now.since(last)))
 }
 
 /// A pod in a long back-off that no record needs: a new one tries at once, so that a cause that is gone does not keep

@@ -19,6 +19,7 @@ pub(super) fn join(view: &View, aside: &mut Aside) -> Say {
         return None;
     };
     rename(view, master)
+        .or_else(|| demote(view, master))
         .or_else(|| admit(view, master, aside))
         .or_else(|| tell(view, master))
         .or_else(|| complete(view, master, aside))
@@ -37,6 +38,20 @@ fn rename(view: &View, master: Living) -> Say {
     Some((vec![Step::Record(next)], "the master drew a new replication id"))
 }
 
+/// Whoever else answers as a master: a former one that came back, or one that somebody promoted.
+fn demote(view: &View, master: Living) -> Say {
+    let others = view
+        .seen
+        .instances
+        .values()
+        .filter(|it| it.is_master() && it.uid != master.instance.uid);
+    let attached = others.filter(|instance| instance.attached);
+    let steps: Vec<_> = attached
+        .filter_map(|instance| Some(Step::Demote(instance.process()?)))
+        .collect();
+    (!steps.is_empty()).then_some((steps, "demote who is not the recorded master"))
+}
+
 fn admit(view: &View, master: Living, aside: &mut Aside) -> Say {
     // Until this holder has written the StatefulSet, a predecessor's late lowering of it may still take a pod away.
     let touched = view
@@ -52,13 +67,6 @@ fn admit(view: &View, master: Living, aside: &mut Aside) -> Say {
         !recorded && instance.attached && view.is_wanted(instance)
     };
     let strangers: Vec<_> = view.seen.instances.values().filter(stranger).collect();
-    let masters = strangers.iter().filter(|instance| instance.is_master());
-    let freezes: Vec<_> = masters
-        .filter_map(|instance| Some(Step::Freeze(instance.process()?)))
-        .collect();
-    if !freezes.is_empty() {
-        return Some((freezes, "demote who is not the recorded master"));
-    }
     let mut next = view.next();
     for instance in strangers {
         let Some(process) = instance.process().filter(|_| !is_loading(instance)) else {

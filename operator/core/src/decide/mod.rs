@@ -18,12 +18,15 @@ mod progress;
 mod promote;
 mod publish;
 mod restart;
+mod silence;
 mod start;
 mod suspect;
 mod view;
 
 pub use evidence::{Master, Proof};
 pub use progress::Mark;
+pub use silence::Silence;
+pub(crate) use silence::last_heard;
 pub use view::View;
 
 use crate::observed::Observed;
@@ -35,7 +38,7 @@ use std::time::Duration;
 type Say = Option<(Vec<Step>, &'static str)>;
 
 /// The rules, in the order in which they are asked.
-const RULES: [fn(&View, &mut Aside) -> Say; 15] = [
+const RULES: [fn(&View, &mut Aside) -> Say; 16] = [
     hold::take_over,
     publish::publish,
     hold::touch_slice,
@@ -44,6 +47,7 @@ const RULES: [fn(&View, &mut Aside) -> Say; 15] = [
     suspect::suspect,
     elect::elect,
     promote::promote,
+    heal::send_away,
     leave::leave,
     join::join,
     guard::guard,

@@ -1,9 +1,12 @@
 //! A claim is on record: promote, verify, publish, and begin the new term's daily work.
 
-use super::{Aside, Master, Say, View, elect};
+use super::elect::Count;
+use super::suspect::{LATER, LONG};
+use super::{Aside, Master, Say, View, elect, suspect};
 use crate::plan::{Reason, Step};
 use crate::record::{Claim, Phase};
 use crate::replication::{Replication, Role};
+use std::time::Duration;
 
 /// Phase Promoting. Only the claimed process, in the state in which it was frozen, is promoted; only one that proves to
 /// have been promoted from that very state is published.
@@ -17,11 +20,7 @@ pub(super) fn promote(view: &View, aside: &mut Aside) -> Say {
         if view.end_of(&claim.process).is_some() {
             return Some((again(view), "the claimed one ended: elect again"));
         }
-        aside.note(
-            Reason::MasterUnclear,
-            format!("{} was being promoted and does not answer", claim.process.pod),
-        );
-        return Some((vec![], "wait for the claimed one"));
+        return Some(lost(view, claim, aside));
     };
     if !living.instance.attached {
         return Some((vec![], "wait for the claimed one's connection"));
@@ -50,6 +49,29 @@ pub(super) fn promote(view: &View, aside: &mut Aside) -> Say {
     }
 }
 
+/// The claimed one says nothing. Whether it was promoted is unknown, but nobody was led to it, nor told to follow it: so
+/// another one may be elected, if the others are enough without it.
+fn lost(view: &View, claim: &Claim, aside: &mut Aside) -> (Vec<Step>, &'static str) {
+    let pod = &claim.process.pod;
+    let lasts = view.silence(&claim.process).map_or(Duration::ZERO, |it| it.lasts);
+    let published = view.seen.slice.as_ref().and_then(|slice| slice.target.as_ref()) == Some(&claim.process.uid);
+    let left = view.seen.desired.down_after.saturating_sub(lasts);
+    let proof = match view.master() {
+        Master::Ended(proof) => Some(proof),
+        _ => None,
+    };
+    if left.is_zero() && !published && elect::count(view, proof, &view.electable(), aside) == Count::Enough {
+        return (again(view), "the claimed one is silent: elect again");
+    }
+    let mut text = format!("{pod} was being promoted and does not answer");
+    if lasts >= LONG {
+        text.push_str(&suspect::way_out(&claim.process));
+    }
+    aside.note(Reason::MasterUnclear, text);
+    aside.wake(if left.is_zero() { LATER } else { left });
+    (vec![], "wait for the claimed one")
+}
+
 /// The proof of lineage that a promoted process carries: its second id is the claimed one, up to at least that offset.
 pub(super) fn is_as_claimed(it: &Replication, claim: &Claim) -> bool {
     it.run_id == claim.process.run_id
@@ -63,12 +85,12 @@ fn finish(view: &View, claim: &Claim, it: &Replication) -> (Vec<Step>, &'static 
     if let Master::Serves(former) = view.master()
         && former.instance.uid != claim.process.uid
     {
-        let freeze = former
+        let demote = former
             .instance
             .process()
             .filter(|_| former.instance.attached)
-            .map(Step::Freeze);
-        return (freeze.into_iter().collect(), "demote the former master");
+            .map(Step::Demote);
+        return (demote.into_iter().collect(), "demote the former master");
     }
     let mut next = view.next();
     next.phase = Phase::Steady;

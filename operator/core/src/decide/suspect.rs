@@ -1,9 +1,17 @@
 //! The recorded master is not serving: begin an election, or say why not.
 
 use super::elect::{self, Count};
+use super::silence::{SPARED, Silence, Witnesses};
 use super::{Aside, Master, Proof, Say, View, adopt};
 use crate::plan::{Reason, Step};
-use crate::record::Phase;
+use crate::record::{Phase, Process};
+use std::time::Duration;
+
+/// How soon the witnesses are asked again, and how soon once that has gone on for a while.
+const SOON: Duration = Duration::from_millis(100);
+pub(super) const LATER: Duration = Duration::from_secs(1);
+/// A silence that is told with the way out for a person.
+pub(super) const LONG: Duration = Duration::from_secs(60);
 
 /// Phase Steady without a serving master. An election begins only when it could be completed: until then nothing is
 /// touched. A master that nothing proves ended ends the pass: daily work needs a master.
@@ -12,9 +20,7 @@ pub(super) fn suspect(view: &View, aside: &mut Aside) -> Say {
         return None;
     }
     let master = view.master();
-    if !matches!(master, Master::Serves(_))
-        && let Some(say) = adopt::by_hand(view, aside)
-    {
+    if let Some(say) = adopt::by_hand(view, &master, aside) {
         return Some(say);
     }
     match master {
@@ -23,17 +29,88 @@ pub(super) fn suspect(view: &View, aside: &mut Aside) -> Say {
             Some((vec![], "wait for the demoted master's connection"))
         }
         Master::Demoted(_) => Some(begin(view, "its master was demoted", None)),
-        Master::Unclear(what) => {
+        Master::Alive(what) => {
             aside.note(Reason::MasterUnclear, what);
             Some((vec![], "wait for the master"))
         }
+        Master::Unclear => Some((vec![], "wait for the master")),
         Master::None => None,
-        Master::Ended(proof) => Some(match elect::count(view, proof, &view.electable(), aside) {
+        Master::Silent(silence) if !silence.left.is_zero() => {
+            aside.wake(silence.left.min(SOON));
+            Some((vec![], "wait for the silent master"))
+        }
+        Master::Silent(silence) => Some(match doubt(view, silence, aside) {
+            None => begin(
+                view,
+                if silence.hung {
+                    "its master hangs"
+                } else {
+                    "its master is unreachable"
+                },
+                None,
+            ),
+            Some(doubt) => wait(view, silence, doubt, aside),
+        }),
+        Master::Ended(proof) => Some(match elect::count(view, Some(proof), &view.electable(), aside) {
             Count::Enough => begin(view, "its master ended", Some(proof)),
             Count::TooFew if proof.ends() => (keep_proof(view), "keep the proof that the master ended"),
             Count::TooFew => (vec![], "wait for a quorum"),
         }),
     }
+}
+
+/// Why a silent master is not replaced; none if it is.
+fn doubt(view: &View, silence: Silence, aside: &mut Aside) -> Option<String> {
+    let master = view.record.master.as_ref()?;
+    let pod = &master.pod;
+    match view.witnesses(master) {
+        Witnesses::Heard(by) => {
+            return Some(format!(
+                "master {pod} does not answer the operator, but {by} hears it, so it lives: is the operator cut off from it, by a network policy or a firewall?"
+            ));
+        }
+        Witnesses::Nobody => {
+            return Some(format!(
+                "master {pod} does not answer, and no full replica can be asked: it may be the operator that is cut off"
+            ));
+        }
+        Witnesses::Gone => {}
+    }
+    if let Some((run_id, at)) = &view.seen.memory.spared
+        && *run_id == master.run_id
+        && view.seen.now.since(*at) < SPARED
+    {
+        return Some(format!(
+            "master {pod} does not answer, and did when it was to be replaced a moment ago"
+        ));
+    }
+    if !silence.hung && !view.is_guarded() {
+        return Some(format!(
+            "master {pod} does not answer, and its write guard was not on yet: it might go on taking writes, and so might a second one"
+        ));
+    }
+    (elect::count(view, None, &view.electable(), aside) == Count::TooFew)
+        .then(|| format!("master {pod} does not answer, and too few members are reached to replace it safely"))
+}
+
+/// Nothing is known that would allow more: who was frozen for an election that ended follows again, for the master may
+/// be cut off from the operator alone and need them for its guard.
+fn wait(view: &View, silence: Silence, mut doubt: String, aside: &mut Aside) -> (Vec<Step>, &'static str) {
+    if let Some(master) = view.record.master.as_ref().filter(|_| silence.lasts >= LONG) {
+        doubt.push_str(&way_out(master));
+    }
+    aside.note(Reason::MasterUnclear, doubt);
+    aside.wake(if silence.lasts < LONG { SOON } else { LATER });
+    (elect::unfreeze(view), "wait for the silent master")
+}
+
+/// What a person can do who knows more.
+pub(super) fn way_out(process: &Process) -> String {
+    format!(
+        ". If you are sure that its process has ended (the node is off): kubectl annotate redis NAME {}={}. If it still runs, what it acknowledges meanwhile is lost",
+        crate::names::ANNOTATION_ENDED,
+        process.run_id
+    )
 }
 
 /// Intent, then the freezes that can be done at once, in one plan: the record goes first.

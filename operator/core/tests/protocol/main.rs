@@ -16,5 +16,6 @@ mod laws;
 mod members;
 mod random;
 mod restart;
+mod silence;
 mod start;
 mod world;

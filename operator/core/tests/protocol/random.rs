@@ -29,6 +29,7 @@ enum Event {
     SlowSync(u32),
     Unreachable(u32),
     Rejecting(u32),
+    Isolated(u32),
     Withheld(u32),
     Scale(u32),
     Fault(u64, Fault),
@@ -65,6 +66,7 @@ fn accident() -> impl Strategy<Value = Event> {
         1 => n.clone().prop_map(Event::SlowSync),
         1 => n.clone().prop_map(Event::Unreachable),
         1 => n.clone().prop_map(Event::Rejecting),
+        1 => n.clone().prop_map(Event::Isolated),
         1 => n.clone().prop_map(Event::Withheld),
         2 => (1u32..5).prop_map(Event::Scale),
         3 => (1u64..6, fault()).prop_map(|(at, fault)| Event::Fault(at, fault)),
@@ -109,6 +111,7 @@ impl Event {
             Self::SlowSync(n) => drop(world.slow_sync.insert(pod_name(*n))),
             Self::Unreachable(n) => drop(world.unreachable.insert(pod_name(*n))),
             Self::Rejecting(n) => drop(world.rejecting.insert(pod_name(*n))),
+            Self::Isolated(n) => drop(world.isolated.insert(pod_name(*n))),
             Self::Withheld(n) => drop(world.operator.withheld.insert(pod_name(*n))),
             Self::Scale(n) => world.desired.replicas = *n,
             Self::Fault(at, fault) => drop(world.faults.insert(world.steps + at, *fault)),
@@ -131,6 +134,7 @@ fn mend(world: &mut World) {
     world.slow_sync.clear();
     world.unreachable.clear();
     world.rejecting.clear();
+    world.isolated.clear();
     world.operator.withheld.clear();
     world.faults.clear();
     world.pending.clear();
@@ -268,12 +272,14 @@ fn promise_2_a_single_failure_loses_no_write_that_wait_acknowledged() {
             }
             let Some(victim) = world.published() else { return };
             world.faults.clear();
-            match events.len() % 3 {
+            match events.len() % 5 {
                 0 => world.restart(victim),
                 1 => world.vanish(victim),
+                2 => world.mood(victim, Mood::Hung),
+                3 => drop(world.isolated.insert(pod_name(victim))),
                 _ => world.kill_unnoticed(victim),
             }
-            world.settle_for(Duration::from_millis(1500));
+            world.settle_for(Duration::from_secs(15));
             mend(&mut world);
             world.settle();
             world.assert_nothing_lost();

@@ -82,8 +82,9 @@ prop_compose! {
         policy in select(vec![Policy::Availability, Policy::Durability]),
         durable in any::<bool>(),
         elect in weighted(0.1, (0..PODS).prop_map(pod)),
+        ended in weighted(0.05, (0..PODS).prop_map(|n| format!("run{n}0"))),
     ) -> Desired {
-        Desired { replicas, policy, down_after: Duration::from_secs(2), durable, deleting: false, elect }
+        Desired { replicas, policy, down_after: Duration::from_secs(2), durable, deleting: false, elect, ended }
     }
 }
 
@@ -118,6 +119,7 @@ fn departed() -> impl Strategy<Value = BTreeMap<String, Departed>> {
             (
                 uid(n, k),
                 Departed {
+                    noticed: Moment(NOW - 5_000_000),
                     terminated,
                     outlived,
                     node_lost: lost.is_some(),

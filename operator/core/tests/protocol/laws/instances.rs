@@ -48,6 +48,7 @@ prop_compose! {
         link_up in any::<bool>(),
         syncing in weighted(0.1, Just(())),
         down in proptest::option::of(select(vec![0u64, 3, 9])),
+        heard in select(vec![0u64, 0, 2, 3, 9]),
         unread in select(vec![0u64, 0, 0, 10]),
     ) -> (Upstream, u64) {
         let (host, port) = whom.map_or((NOWHERE.0.to_owned(), NOWHERE.1), |n| (address(n), 6379));
@@ -57,8 +58,9 @@ prop_compose! {
             port,
             link_up,
             down_seconds: down.filter(|_| !link_up),
-            heard_seconds: link_up.then_some(0),
+            heard_seconds: link_up.then_some(heard),
             syncing: syncing.is_some(),
+            sync_heard_seconds: syncing.map(|()| heard),
             read_offset: 0,
         };
         (upstream, unread)

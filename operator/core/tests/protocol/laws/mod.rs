@@ -106,6 +106,11 @@ fn law_6_no_election_while_the_master_is_heard_or_nobody_answers() {
 }
 
 #[test]
+fn a_silent_master_is_replaced_only_after_its_silence_and_its_fence() {
+    keep(rules::silence_is_long_enough);
+}
+
+#[test]
 fn law_9_the_same_observation_gives_the_same_plan() {
     always(|seen| {
         if decide(seen) == decide(&seen.clone()) {

@@ -59,7 +59,7 @@ pub fn announced_first(seen: &Observed, plan: &Plan) -> Verdict {
         let serves = |who: &Process| answer(seen, who).is_some_and(|(instance, _)| instance.is_master());
         let fine = match step {
             Step::Follow { who, .. } => now.member(&who.uid, &who.run_id).is_some() && !is_master(who),
-            Step::Freeze(who) => now.phase != Phase::Steady || !is_master(who) || !serves(who),
+            Step::Freeze(who) | Step::Demote(who) => now.phase != Phase::Steady || !is_master(who) || !serves(who),
             Step::AddUser { on, uid } => is_master(on) && on_record(uid),
             Step::DropUser { on, user } => is_master(on) && !staying(user),
             Step::Guard { on, replicas, .. } => is_master(on) && *replicas >= now.quorum,

@@ -54,7 +54,7 @@ fn rename_step(step: &Step) -> Step {
     let mut step = step.clone();
     match &mut step {
         Step::Record(record) => rename_record(record),
-        Step::Publish(who) | Step::Freeze(who) | Step::Serve(who) | Step::CutClients(who) => {
+        Step::Publish(who) | Step::Freeze(who) | Step::Demote(who) | Step::Serve(who) | Step::CutClients(who) => {
             *who = process(who.clone())
         }
         Step::AddUser { on, .. } | Step::DropUser { on, .. } | Step::Guard { on, .. } => *on = process(on.clone()),

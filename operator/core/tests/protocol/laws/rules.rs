@@ -6,7 +6,7 @@ use redis_operator_core::decide::{Master, View};
 use redis_operator_core::names;
 use redis_operator_core::observed::{Answer, Instance, Observed, Policy};
 use redis_operator_core::plan::{Label, Plan, Step};
-use redis_operator_core::record::{Claim, Found, Phase, Process, Record};
+use redis_operator_core::record::{Claim, Found, Phase, Process, Record, Stage};
 use redis_operator_core::replication::Role;
 use std::time::Duration;
 
@@ -17,13 +17,14 @@ pub type Verdict = Result<(), String>;
 pub type Law = fn(&Observed, &Plan) -> Verdict;
 
 /// All of them.
-pub const ALL: [Law; 9] = [
+pub const ALL: [Law; 10] = [
     one_master_label,
     who_may_be_promoted,
     the_most_advanced,
     enough_voters,
     data_is_not_wiped,
     no_election_unheard,
+    silence_is_long_enough,
     order::record_moves_forward,
     order::announced_first,
     order::never_silently_stuck,
@@ -211,7 +212,8 @@ pub fn enough_voters(seen: &Observed, plan: &Plan) -> Verdict {
     let fine = match view.master() {
         Master::Demoted(_) => true,
         Master::Ended(proof) => reached + quorum > size || (proof.is_strong() && exception),
-        Master::Serves(_) | Master::Unclear(_) | Master::None => false,
+        Master::Silent(_) => reached + quorum > size,
+        Master::Serves(_) | Master::Alive(_) | Master::Unclear | Master::None => false,
     };
     law(fine, || format!("law 4: {reached} of {size} with E {}", record.quorum))
 }
@@ -257,11 +259,53 @@ pub fn no_election_unheard(seen: &Observed, plan: &Plan) -> Verdict {
         .members
         .values()
         .filter_map(|m| answer(seen, &m.process))
-        .find(|(_, a)| {
-            let upstream = a.replication.upstream.as_ref();
-            upstream.is_some_and(|up| up.host == master.address && (up.link_up || up.syncing))
-        });
+        .find(|(_, a)| hears(a, master));
     law(hears.is_none(), || {
         format!("law 6: {} hears the master", hears.unwrap().0.pod)
+    })
+}
+
+/// Its link is up, or a full sync runs, and less than 2 s of silence are proved (n seconds prove n - 1).
+fn hears(it: &Answer, master: &Process) -> bool {
+    it.replication.upstream.as_ref().is_some_and(|up| {
+        let seconds = if up.syncing {
+            up.sync_heard_seconds
+        } else {
+            up.heard_seconds
+        };
+        up.host == master.address && (up.link_up || up.syncing) && seconds.unwrap_or(0) < 3
+    })
+}
+
+/// A master that nothing proves ended is replaced only after its silence, with witnesses, and not before its guard holds.
+pub fn silence_is_long_enough(seen: &Observed, plan: &Plan) -> Verdict {
+    let Some(record) = old(seen) else { return Ok(()) };
+    let Master::Silent(silence) = View::new(seen, record).master() else {
+        return Ok(());
+    };
+    let begins = record.phase == Phase::Steady && records(plan).any(|next| next.phase == Phase::Electing);
+    let claims = is_election(seen, plan) && new_claim(seen, plan).is_some();
+    let moves = begins || claims;
+    let enough = if begins {
+        seen.desired.down_after.min(Duration::from_millis(500))
+    } else {
+        Duration::from_millis(500)
+    };
+    law(!moves || silence.lasts >= enough, || {
+        format!("silent for {:?} only", silence.lasts)
+    })?;
+    let votes = record
+        .members
+        .values()
+        .any(|m| m.stage == Stage::Full && answer(seen, &m.process).is_some());
+    law(!begins || votes, || "law 6: no witness".to_owned())?;
+    let free = silence.hung && seen.desired.policy == Policy::Availability;
+    let frozen = candidates(seen, record)
+        .into_iter()
+        .filter_map(|(_, a)| seen.memory.frozen.get(&a.replication.run_id));
+    let since = frozen.max().map_or(Duration::ZERO, |at| seen.now.since(*at));
+    let fenced = seen.desired.policy == Policy::Availability || since >= Duration::from_secs(3);
+    law(!claims || free || fenced, || {
+        format!("Durability: frozen for {since:?} only")
     })
 }

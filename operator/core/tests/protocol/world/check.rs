@@ -3,7 +3,7 @@
 use super::World;
 use redis_operator_core::names;
 use redis_operator_core::plan::Step;
-use redis_operator_core::record::{Found, Phase, Record, Stage};
+use redis_operator_core::record::{Found, Phase, Process, Record, Stage};
 
 impl World {
     /// The record as it is stored.
@@ -37,7 +37,9 @@ impl World {
             "law 11: the record went back"
         );
         self.newest = now;
-        if let Some(master) = &record.master {
+        // one that is promoted again, after somebody demoted it, begins its guard anew; E is still of the term before
+        let again = |master: &Process| record.claim.as_ref().is_some_and(|claim| claim.process.is(master));
+        if let Some(master) = record.master.as_ref().filter(|master| !again(master)) {
             let pod = self.pods.get(&master.pod).filter(|pod| pod.uid == master.uid);
             let server = pod.and_then(|pod| pod.server.as_ref());
             if let Some(server) = server.filter(|server| server.run == master.run_id && server.master) {

@@ -26,6 +26,8 @@ pub struct Pod {
     pub server: Option<Server>,
     /// Kubelet says nothing about it any more, and nobody reaches its node.
     pub node_lost: bool,
+    /// The object was deleted by force; the process lives on, and nobody sees it.
+    pub object_gone: bool,
 }
 
 /// The name of a pod by its ordinal.
@@ -77,6 +79,7 @@ impl World {
             restarts: 0,
             server: None,
             node_lost: false,
+            object_gone: false,
         };
         if self.disk == Disk::Memory {
             self.disks.remove(&ordinal);
@@ -154,6 +157,7 @@ impl World {
         self.kill(ordinal);
         let pod = self.pods.remove(&pod_name(ordinal)).unwrap();
         let departed = Departed {
+            noticed: self.now,
             terminated: pod.terminated,
             ..Departed::default()
         };
@@ -167,11 +171,34 @@ impl World {
     pub fn vanish_unproved(&mut self, ordinal: u32) {
         let uid = self.pod(ordinal).uid.clone();
         self.vanish(ordinal);
-        self.departed.insert(uid, Departed::default());
+        let noticed = self.now;
+        self.departed.insert(
+            uid,
+            Departed {
+                noticed,
+                ..Departed::default()
+            },
+        );
+    }
+
+    /// The object goes by force, and the process lives on.
+    pub fn forget_object(&mut self, ordinal: u32) {
+        let noticed = self.now;
+        let pod = self.pod_mut(ordinal);
+        pod.object_gone = true;
+        pod.label = None;
+        let uid = pod.uid.clone();
+        (self.slice, self.slice_version) = (None, self.slice_version + 1);
+        let departed = Departed {
+            noticed,
+            ..Departed::default()
+        };
+        self.departed.insert(uid, departed);
     }
 
     /// Kubelets have outlived every pod that is gone.
     pub fn outlive(&mut self) {
+        self.pods.retain(|_, pod| !pod.object_gone);
         for departed in self.departed.values_mut() {
             departed.outlived = Some(Duration::from_secs(60));
         }

@@ -72,6 +72,8 @@ pub struct World {
     pub unreachable: BTreeSet<String>,
     /// Pods that a firewall rejects for the operator.
     pub rejecting: BTreeSet<String>,
+    /// Pods on a node whose cable is pulled: nobody reaches them, and they reach nobody.
+    pub isolated: BTreeSet<String>,
     /// Ordinals whose pods never come.
     pub pending: BTreeSet<u32>,
     /// By the number of a step since the beginning.
@@ -98,6 +100,7 @@ impl World {
                 durable: disk != Disk::Memory,
                 deleting: false,
                 elect: None,
+                ended: None,
             },
             disk,
             pods: BTreeMap::new(),
@@ -113,6 +116,7 @@ impl World {
             slow_sync: BTreeSet::new(),
             unreachable: BTreeSet::new(),
             rejecting: BTreeSet::new(),
+            isolated: BTreeSet::new(),
             pending: BTreeSet::new(),
             faults: BTreeMap::new(),
             steps: 0,
@@ -213,8 +217,14 @@ impl World {
 
     /// What a pass may change.
     fn picture(&self) -> impl PartialEq + use<> {
-        let operator = (self.operator.holder.clone(), self.operator.memory.clone());
-        (self.pods.clone(), self.record.clone(), self.slice.clone(), operator)
+        let mut memory = self.operator.memory.clone();
+        memory.heard.clear();
+        let mut pods = self.pods.clone();
+        for server in pods.values_mut().filter_map(|pod| pod.server.as_mut()) {
+            server.heard = Moment::default();
+        }
+        let operator = (self.operator.holder.clone(), memory);
+        (pods, self.record.clone(), self.slice.clone(), operator)
     }
 
     /// Whom the slice names.

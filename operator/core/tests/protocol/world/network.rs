@@ -1,7 +1,8 @@
 //! Replication between processes, and clients that write.
 
-use super::World;
+use super::cluster::Pod;
 use super::server::{Link, Mood, Server, WRITE};
+use super::{World, pod_name};
 use redis_operator_core::observed::Moment;
 use redis_operator_core::record::Found;
 use std::time::Duration;
@@ -42,12 +43,17 @@ impl World {
         }
         let master = self.server_named(&upstream).clone();
         let stalled = replica.stalled;
-        let reached = master.mood != Mood::Hung;
-        if stalled.is_some_and(|since| now.since(since) >= REPL_TIMEOUT) {
+        let reached = master.mood != Mood::Hung && self.is_reached(name, &upstream);
+        let linked = !matches!(replica.link, Link::Down(_));
+        let heard = linked && reached && stalled.is_none();
+        if linked && !heard && now.since(replica.heard) >= REPL_TIMEOUT {
             self.server_named(name).unlink(now);
             return;
         }
         let replica = self.server_named(name);
+        if heard || !linked {
+            replica.heard = now;
+        }
         match replica.link.clone() {
             Link::Up(run) if run == master.run => {
                 if reached && replica.stalled.is_none() {
@@ -81,6 +87,11 @@ impl World {
                 replica.link = Link::Syncing(master.run.clone());
             }
         }
+    }
+
+    /// Neither of the two is cut off from everybody.
+    fn is_reached(&self, a: &str, b: &str) -> bool {
+        !self.isolated.contains(a) && !self.isolated.contains(b)
     }
 
     /// The pod from whose process a replica can feed now: reachable, a master or itself linked, and with its user.
@@ -122,10 +133,19 @@ impl World {
 
     /// How many replicas are attached and have acknowledged an offset.
     fn linked_to(&self, ordinal: u32, offset: u64) -> u32 {
-        let run = &self.server(ordinal).run;
-        let servers = self.pods.values().filter_map(|pod| pod.server.as_ref());
-        let linked = servers
-            .filter(|s| matches!(&s.link, Link::Up(to) if to == run) && s.mood == Mood::Fine && s.offset >= offset);
+        let (run, lag) = (&self.server(ordinal).run, u64::from(self.server(ordinal).guard_lag));
+        let here = pod_name(ordinal);
+        // a replica that is cut off counts for the guard until it is late
+        let counts = |pod: &Pod, s: &Server| {
+            let late = self.now.since(s.heard) > Duration::from_secs(lag + 2);
+            self.is_reached(&pod.name, &here) || (offset == 0 && !late)
+        };
+        let linked = self.pods.values().filter(|pod| {
+            pod.server.as_ref().is_some_and(|s| {
+                let up = matches!(&s.link, Link::Up(to) if to == run) && s.mood == Mood::Fine;
+                up && s.offset >= offset && counts(pod, s)
+            })
+        });
         u32::try_from(linked.count()).unwrap()
     }
 }

@@ -50,7 +50,8 @@ impl World {
             Found::Record(record) => record.master.as_ref().map(|master| master.pod.clone()),
             Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
         };
-        let mut names: Vec<_> = self.pods.keys().cloned().collect();
+        let exist = self.pods.values().filter(|pod| !pod.object_gone);
+        let mut names: Vec<_> = exist.map(|pod| pod.name.clone()).collect();
         names.sort_by_key(|name| Some(name) != master.as_ref());
         let mut instances = BTreeMap::new();
         for name in names {
@@ -113,7 +114,7 @@ impl World {
 
     fn reach(&mut self, name: &str) -> Reach {
         let pod = &self.pods[name];
-        let away = pod.node_lost || self.unreachable.contains(name);
+        let away = pod.node_lost || self.unreachable.contains(name) || self.isolated.contains(name);
         let what = match &pod.server {
             _ if away => "silent",
             None => "refused",

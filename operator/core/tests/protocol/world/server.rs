@@ -65,6 +65,10 @@ pub struct Server {
     pub misdirected: u64,
     /// Nothing arrives since then: the link breaks after `repl-timeout`.
     pub stalled: Option<Moment>,
+    /// Bytes that have arrived and wait to be applied.
+    pub unread: u64,
+    /// When anything arrived from its master last.
+    pub heard: Moment,
     /// What has been sent and arrives a moment later, if everything reaches it late: data and offset, and since when.
     pub late: Option<(Moment, Vec<u32>, u64)>,
 }
@@ -96,6 +100,8 @@ impl Server {
             appendonly: false,
             misdirected: 0,
             stalled: None,
+            unread: 0,
+            heard: Moment::default(),
             late: None,
         }
     }
@@ -155,9 +161,10 @@ impl Server {
             port: if self.follows_nobody() { NOWHERE.1 } else { 6379 },
             link_up,
             down_seconds: down,
-            heard_seconds: link_up.then(|| self.stalled.map_or(0, |since| asked.since(since).as_secs())),
+            heard_seconds: link_up.then(|| asked.since(self.heard).as_secs()),
             syncing,
-            read_offset: offset,
+            sync_heard_seconds: syncing.then(|| asked.since(self.heard).as_secs()),
+            read_offset: offset + self.unread,
         };
         Answer {
             asked,

@@ -109,12 +109,15 @@ impl World {
     fn command(&mut self, step: &Step) -> Result<(), &'static str> {
         let to = match step {
             Step::AddUser { on, .. } | Step::DropUser { on, .. } | Step::Guard { on, .. } | Step::CutClients(on) => on,
-            Step::Follow { who, .. } | Step::Freeze(who) | Step::Serve(who) => who,
+            Step::Follow { who, .. } | Step::Freeze(who) | Step::Demote(who) | Step::Serve(who) => who,
             Step::Promote { claim, .. } => &claim.process,
             _ => return Err("no command"),
         };
         let name = self.connection_to(to)?;
-        if matches!(step, Step::Freeze(_) | Step::Promote { .. } | Step::Follow { .. }) {
+        if matches!(
+            step,
+            Step::Freeze(_) | Step::Demote(_) | Step::Promote { .. } | Step::Follow { .. }
+        ) {
             self.hang_up_on(&name);
         }
         let (now, id) = (self.now, format!("id-{}", self.draw()));
@@ -131,6 +134,11 @@ impl World {
                 server.follow(master, now);
             }
             Step::Freeze(_) => server.follow("127.0.0.1", now),
+            Step::Demote(_) => {
+                server.follow("127.0.0.1", now);
+                server.serves = false;
+                self.cut_clients.push(name);
+            }
             Step::Promote { users, .. } => server.promote(id, users.iter().map(|uid| names::replication_user(uid))),
             Step::Guard { replicas, lag, .. } => (server.guard, server.guard_lag) = (*replicas, *lag),
             Step::Serve(_) => server.serves = true,
@@ -147,10 +155,13 @@ impl World {
             .pods
             .get(&process.pod)
             .filter(|pod| pod.uid == process.uid && attached);
-        let away = |name: &str| self.unreachable.contains(name) || self.rejecting.contains(name);
+        let away = |name: &str| {
+            self.unreachable.contains(name) || self.rejecting.contains(name) || self.isolated.contains(name)
+        };
         let up = |pod: &&super::cluster::Pod| {
             let server = pod.server.as_ref();
             !pod.node_lost
+                && !pod.object_gone
                 && !away(&pod.name)
                 && server.is_some_and(|s| s.run == process.run_id && s.mood == Mood::Fine)
         };

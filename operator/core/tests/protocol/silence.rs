@@ -1,0 +1,297 @@
+//! A master that says nothing and is not proved to have ended.
+
+use crate::world::{Link, Mood, World, pod_name, reasons};
+use redis_operator_core::observed::Policy;
+use redis_operator_core::plan::{Plan, Reason};
+use redis_operator_core::record::{Phase, Stage};
+use std::time::Duration;
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+const POLICIES: [Policy; 2] = [Policy::Availability, Policy::Durability];
+
+fn healthy(replicas: u32, policy: Policy) -> World {
+    let mut world = World::healthy(replicas);
+    world.desired.policy = policy;
+    world
+}
+
+/// Until another one than this is published, and how long that takes.
+fn until_replaced(world: &mut World, master: u32) -> Duration {
+    world.until(|world| world.published().is_some_and(|published| published != master))
+}
+
+fn assert_term_stays(world: &mut World, wait: Duration) -> Plan {
+    let before = world.record().term;
+    let plan = world.settle_for(wait);
+    assert_eq!(
+        (world.record().term, world.record().phase),
+        (before, Phase::Steady),
+        "{}",
+        world.story()
+    );
+    plan
+}
+
+#[test]
+fn d02_a_hung_master_is_replaced_after_its_silence() {
+    let mut world = healthy(3, Policy::Availability);
+    world.mood(0, Mood::Hung);
+    let took = until_replaced(&mut world, 0);
+    assert!(took >= ms(2_000) && took < ms(3_500), "{took:?}");
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn d02_durability_waits_until_a_hung_master_could_take_nothing() {
+    let mut world = healthy(3, Policy::Durability);
+    world.mood(0, Mood::Hung);
+    let took = until_replaced(&mut world, 0);
+    assert!(
+        took >= ms(5_000) && took < ms(6_500),
+        "M + 2 s from the freeze: {took:?}"
+    );
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn d02_down_after_is_the_users_choice() {
+    let mut world = healthy(3, Policy::Availability);
+    world.desired.down_after = ms(500);
+    world.mood(0, Mood::Hung);
+    let took = until_replaced(&mut world, 0);
+    assert!(
+        took >= ms(2_000) && took < ms(3_200),
+        "the witnesses need 2 s: {took:?}"
+    );
+    let mut world = healthy(3, Policy::Availability);
+    world.desired.down_after = ms(8_000);
+    world.mood(0, Mood::Hung);
+    let took = until_replaced(&mut world, 0);
+    assert!(took >= ms(8_000) && took < ms(9_000), "{took:?}");
+}
+
+#[test]
+fn d07_a_master_on_a_lost_node_is_replaced_without_its_pod_object() {
+    for (policy, at_most) in [(Policy::Availability, ms(5_000)), (Policy::Durability, ms(7_000))] {
+        let mut world = healthy(3, policy);
+        world.isolated.insert(pod_name(0));
+        let took = until_replaced(&mut world, 0);
+        assert!(took < at_most, "{policy:?}: {took:?}");
+        assert!(world.write());
+        world.isolated.clear();
+        world.settle();
+        world.assert_healthy();
+        world.assert_nothing_lost();
+    }
+}
+
+#[test]
+fn f02_a_master_that_is_cut_off_takes_no_write_once_it_is_replaced() {
+    for policy in POLICIES {
+        let mut world = healthy(3, policy);
+        world.isolated.insert(pod_name(0));
+        until_replaced(&mut world, 0);
+        assert!(!world.write_to(0), "{policy:?}: its guard refuses");
+    }
+}
+
+#[test]
+fn d13_a_short_stall_is_no_failure() {
+    let mut world = World::healthy(3);
+    world.mood(0, Mood::Hung);
+    assert_term_stays(&mut world, ms(1_500));
+    world.mood(0, Mood::Fine);
+    assert_term_stays(&mut world, ms(60_000));
+    world.assert_healthy();
+}
+
+#[test]
+fn d16_a_new_operator_counts_what_the_witnesses_heard() {
+    let mut world = World::healthy(3);
+    world.isolated.insert(pod_name(0));
+    world.tick(ms(3_500));
+    world.new_operator();
+    let took = until_replaced(&mut world, 0);
+    // one failed attempt, and the fence from what they heard last
+    assert!(took < ms(2_000), "{took:?}");
+}
+
+#[test]
+fn d20_a_full_sync_under_way_is_a_veto() {
+    let mut world = World::healthy(3);
+    world.unreachable.insert(pod_name(0));
+    for ordinal in [1, 2] {
+        world.slow_sync.insert(pod_name(ordinal));
+        let master = world.server(0).run.clone();
+        world.server_mut(ordinal).link = Link::Syncing(master);
+    }
+    let plan = assert_term_stays(&mut world, ms(60_000));
+    assert_eq!(reasons(&plan), [Reason::MasterUnclear]);
+    assert!(!world.server(1).follows_nobody(), "nobody was frozen");
+}
+
+#[test]
+fn d05_a_silent_master_and_no_witness_is_no_election() {
+    let mut world = World::healthy(2);
+    world.isolated.insert(pod_name(0));
+    world.unreachable.insert(pod_name(1));
+    let plan = assert_term_stays(&mut world, ms(300_000));
+    assert_eq!(reasons(&plan), [Reason::MasterUnclear]);
+    let way_out = format!("redis-operator.dev/ended={}", world.server(0).run);
+    assert!(plan.notes[0].message.contains(&way_out), "{plan:?}");
+}
+
+#[test]
+fn e26_a_silent_master_whose_witnesses_are_too_few_keeps_them() {
+    let mut world = healthy(5, Policy::Availability);
+    world.isolated.extend([pod_name(0), pod_name(3), pod_name(4)]);
+    // E = 2 of 4: two could have what two others acknowledged alone
+    let plan = assert_term_stays(&mut world, ms(300_000));
+    assert_eq!(reasons(&plan), [Reason::QuorumMissing, Reason::MasterUnclear]);
+    assert!(!world.server(1).follows_nobody(), "nobody was frozen");
+    world.isolated.remove(&pod_name(3));
+    until_replaced(&mut world, 0);
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn d19_a_person_who_knows_more_may_declare_the_end() {
+    let mut world = healthy(5, Policy::Availability);
+    world.isolated.extend([pod_name(0), pod_name(3), pod_name(4)]);
+    assert_term_stays(&mut world, ms(30_000));
+    world.desired.ended = Some("some-other-run".to_owned());
+    assert_term_stays(&mut world, ms(30_000));
+    world.desired.ended = Some(world.server(0).run.clone());
+    until_replaced(&mut world, 0);
+}
+
+#[test]
+fn d23_a_master_that_answers_before_the_claim_keeps_its_place() {
+    let mut world = healthy(3, Policy::Durability);
+    world.mood(0, Mood::Hung);
+    world.until(|world| world.record().phase == Phase::Electing && world.server(1).follows_nobody());
+    world.mood(0, Mood::Fine);
+    world.settle();
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.pods.len(), 3);
+    // and is not suspected again for a while
+    world.mood(0, Mood::Hung);
+    assert_term_stays(&mut world, ms(20_000));
+    let took = until_replaced(&mut world, 0);
+    assert!(took < ms(20_000), "{took:?}");
+}
+
+#[test]
+fn f04_an_operator_that_dies_while_it_waits_for_the_fence() {
+    let mut world = healthy(3, Policy::Durability);
+    world.isolated.insert(pod_name(0));
+    world.until(|world| world.record().phase == Phase::Electing && world.server(1).follows_nobody());
+    world.new_operator();
+    let took = until_replaced(&mut world, 0);
+    assert!(took >= ms(3_000), "counted anew: {took:?}");
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn f06_a_hung_master_that_is_resumed_later_is_demoted() {
+    for policy in POLICIES {
+        let mut world = healthy(3, policy);
+        world.mood(0, Mood::Hung);
+        let new = {
+            until_replaced(&mut world, 0);
+            world.published()
+        };
+        assert!(world.write());
+        world.tick(ms(120_000));
+        world.settle();
+        world.mood(0, Mood::Fine);
+        world.settle();
+        assert_eq!(Some(world.master()), new);
+        world.assert_nothing_lost();
+    }
+}
+
+#[test]
+fn e29_a_claimed_one_that_is_lost_is_passed_over_if_the_others_are_enough() {
+    let mut world = World::healthy(5);
+    world.kill(0);
+    world.until(|world| world.record().phase == Phase::Promoting);
+    world.isolated.insert(pod_name(1));
+    until_replaced(&mut world, 0);
+    assert_eq!(world.published(), Some(2));
+    world.isolated.clear();
+    world.start(0);
+    world.settle();
+    world.assert_healthy();
+    world.assert_nothing_lost();
+    // of three the other one may lack what only the claimed one has
+    let mut world = healthy(3, Policy::Durability);
+    world.kill(0);
+    world.until(|world| world.record().phase == Phase::Promoting);
+    world.isolated.insert(pod_name(1));
+    let plan = world.settle_for(ms(200_000));
+    assert_eq!(reasons(&plan), [Reason::QuorumMissing, Reason::MasterUnclear]);
+    world.isolated.clear();
+    world.start(0);
+    world.settle();
+    world.assert_healthy();
+}
+
+#[test]
+fn f11_clients_of_a_former_master_are_cut_until_none_comes_back() {
+    let mut world = World::healthy(3);
+    world.mood(0, Mood::Hung);
+    until_replaced(&mut world, 0);
+    world.mood(0, Mood::Fine);
+    world.until(|world| {
+        world
+            .record()
+            .member(&world.pod(0).uid, &world.server(0).run)
+            .is_some_and(|it| it.stage == Stage::Full)
+    });
+    let cut = |world: &World| world.cut_clients.iter().filter(|pod| **pod == pod_name(0)).count();
+    assert_eq!(cut(&world), 1, "with its demotion");
+    // one is led there once more
+    world.server_mut(0).misdirected += 1;
+    assert_term_stays(&mut world, ms(1_000));
+    assert_eq!(cut(&world), 2);
+    assert!(!world.server(0).serves, "it is no replica for readers yet");
+    world.settle();
+    assert_eq!(cut(&world), 2);
+    world.assert_healthy();
+}
+
+#[test]
+fn d22_a_member_whose_input_never_drains_is_frozen_after_a_while() {
+    let mut world = World::healthy(3);
+    world.mood(0, Mood::Hung);
+    world.server_mut(1).unread = 7;
+    world.server_mut(2).unread = 7;
+    let took = until_replaced(&mut world, 0);
+    assert!(took < ms(4_000), "{took:?}");
+}
+
+#[test]
+fn d12_links_that_are_down_say_nothing_about_a_master_that_answers() {
+    let mut world = World::healthy(3);
+    for ordinal in [1, 2] {
+        world.server_mut(ordinal).attaches_as = "somebody-else".to_owned();
+        world.server_mut(ordinal).link = Link::Down(None);
+    }
+    let before = world.record().term;
+    world.settle();
+    assert_eq!((world.master(), world.record().term), (0, before));
+}
+
+#[test]
+fn a_master_without_a_guard_is_not_replaced_while_it_may_live() {
+    let mut world = World::new(2, crate::world::Disk::Memory);
+    world.slow_sync.insert(pod_name(1));
+    world.settle_for(ms(1_000));
+    world.isolated.insert(pod_name(0));
+    world.slow_sync.clear();
+    assert_term_stays(&mut world, ms(60_000));
+}
