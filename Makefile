@@ -2,7 +2,7 @@
 # CLUSTER=name picks another cluster than "ro"; KUBECONFIG=file uses one that you have; PROFILE=dev makes a quick image.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint fmt crd cluster cluster-down image load deploy figures
+.PHONY: help demo test unit lint fmt scenarios crd cluster cluster-down image load deploy figures
 
 help: ## this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ lint: ## rustfmt, clippy, cargo-deny, CRD drift
 
 fmt: ## rewrite the sources with rustfmt
 	@cargo fmt --all
+
+scenarios: ## which test shows which scenario of docs/scenarios.md
+	@scripts/scenarios
 
 crd: ## rewrite the CRD in manifests/ from the Rust types
 	@scripts/crd

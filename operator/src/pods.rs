@@ -149,3 +149,30 @@ fn stuck(pod: &Pod, container: &ContainerStatus) -> Option<String> {
         pod.name_any()
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod(owner: Value) -> Pod {
+        let labels = json!({ "redis": "a", "role": "master" });
+        let metadata = json!({ "name": "redis-a-0", "uid": "u", "labels": labels, "ownerReferences": owner });
+        serde_json::from_value(json!({ "metadata": metadata, "status": {} })).unwrap()
+    }
+
+    #[test]
+    fn f08_labels_do_not_make_an_instance() {
+        let set: StatefulSet = serde_json::from_value(json!({
+            "metadata": { "name": "redis-a", "uid": "set" },
+            "spec": { "selector": {}, "template": {}, "serviceName": "" },
+        }))
+        .unwrap();
+        let owned = |kind: &str, uid: &str| json!([{ "apiVersion": "apps/v1", "kind": kind, "name": "redis-a", "uid": uid, "controller": true }]);
+        let counts = |owner: Value, set| instance(&pod(owner), "a", set).is_some();
+        assert!(counts(owned("StatefulSet", "set"), Some(&set)));
+        assert!(!counts(json!([]), Some(&set)));
+        assert!(!counts(owned("StatefulSet", "another"), Some(&set)));
+        assert!(!counts(owned("ReplicaSet", "x"), None));
+    }
+}

@@ -10,6 +10,8 @@
 mod support;
 
 use redis_operator::redis::{CallError, Connection};
+use redis_operator_core::credentials;
+use redis_operator_core::names;
 use redis_operator_core::observed::{Answer, Moment};
 use redis_operator_core::record::{Claim, Process};
 use redis_operator_core::replication::{Replication, Role};
@@ -142,6 +144,27 @@ async fn following_without_a_user_on_the_master_gives_no_link() {
     let m = first_master(&master).await;
     let r = replica.connection().await;
     r.follow(&master.host(), support::PORT, "r-absent", "members-password")
+        .await
+        .unwrap();
+    let mut admin = master.client();
+    wait("the master to refuse it", || {
+        admin.info("errorstat_WRONGPASS").is_some()
+    });
+    assert!(!ask(&r).await.replication.upstream.unwrap().link_up);
+    assert_eq!(ask(&m).await.replication.online, 0);
+}
+
+#[tokio::test]
+async fn f07_a_member_of_another_resource_cannot_attach() {
+    // the dead master's address now belongs to another resource's master, which even knows a member of this uid
+    let (master, replica) = (Server::fenced(), Server::fenced());
+    let m = first_master(&master).await;
+    let user = names::replication_user("uid-of-the-pod");
+    let password =
+        |redis: &str| credentials::replication_password(b"key of the operator, long enough", redis, "uid-of-the-pod");
+    m.add_user(&user, &password("uid-of-b")).await.unwrap();
+    let r = replica.connection().await;
+    r.follow(&master.host(), support::PORT, &user, &password("uid-of-a"))
         .await
         .unwrap();
     let mut admin = master.client();

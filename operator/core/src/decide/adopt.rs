@@ -5,6 +5,7 @@ use super::{Aside, Master, Say};
 use crate::observed::{Instance, Observed};
 use crate::plan::{Reason, Step};
 use crate::record::{Member, Phase, Process, Record, Stage};
+use crate::replication::Replication;
 use std::collections::BTreeMap;
 
 /// Who answers as a master.
@@ -35,16 +36,16 @@ pub(super) fn serving<'a>(seen: &'a Observed, aside: &mut Aside) -> Serving<'a> 
 }
 
 /// A member answers as master and continues the recorded history: a failover was done by hand, or an older record was
-/// put back. Beside a recorded master that serves only if the others have left that one for it.
+/// put back. Beside a recorded master that serves only if it was promoted from that one's history, so later, and others
+/// follow it.
 pub(super) fn by_hand(view: &View, recorded: &Master, aside: &mut Aside) -> Say {
-    let left_for = |it: Living| match recorded {
-        Master::Serves(serving) => has_followers(view.seen, it) && !has_followers(view.seen, *serving),
-        _ => true,
-    };
+    let later =
+        |it: Living| it.answer.replication.id2.as_ref() == Some(&view.record.id) && has_followers(view.seen, it);
+    let serves = matches!(recorded, Master::Serves(_));
     let members = view.record.members.values();
     let masters = members.filter_map(|member| view.living(&member.process));
     let masters: Vec<_> = masters
-        .filter(|it| it.instance.is_master() && continues(view, *it) && left_for(*it))
+        .filter(|it| it.instance.is_master() && continues(view, *it) && (!serves || later(*it)))
         .collect();
     match masters.as_slice() {
         [] => None,
@@ -106,10 +107,18 @@ fn living(instance: &Instance) -> Option<Living<'_>> {
     Some(Living { instance, answer })
 }
 
+/// It still is in the history that the recorded one was promoted from: what it took since is no part of the recorded one.
+pub(super) fn is_superseded(record: &Record, it: &Replication) -> bool {
+    it.id != record.id && record.previous_id.as_ref() == Some(&it.id)
+}
+
 /// Its second id is the recorded one, or it was promoted from exactly where the recorded master was; or somebody is in
 /// sync with it, which a member that promoted itself to nothing cannot have.
 pub(super) fn continues(view: &View, it: Living) -> bool {
     let r = &it.answer.replication;
+    if is_superseded(view.record, r) {
+        return false;
+    }
     let before = r.id2 == view.record.previous_id && r.forked_at == Some(view.record.promoted_at);
     let mut others = view.seen.instances.values();
     let is_followed = others.any(|instance| follows(instance, it) && shares_history(instance, it));

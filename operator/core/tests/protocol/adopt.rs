@@ -110,3 +110,24 @@ fn e20_a_master_that_was_made_to_follow_somebody_else_is_replaced() {
     assert_eq!(world.master(), 1);
     world.assert_nothing_lost();
 }
+
+#[test]
+fn o11_what_another_version_wrote_into_the_record_survives() {
+    let mut world = World::healthy(3);
+    let mut record = world.record.clone().unwrap();
+    record["later"] = serde_json::json!({ "what": ["ever", 1] });
+    world.put_record(Some(record));
+    world.kill(0);
+    world.start(0);
+    world.settle();
+    world.assert_healthy();
+    assert_eq!(world.record.as_ref().unwrap()["later"]["what"][1], 1);
+    // and one of a newer layout is left alone
+    let mut newer = world.record.clone().unwrap();
+    newer["version"] = serde_json::json!(2);
+    world.put_record(Some(newer.clone()));
+    world.kill(1);
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::RecordOfNewerVersion]);
+    assert_eq!(world.record, Some(newer));
+}

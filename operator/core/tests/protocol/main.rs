@@ -12,6 +12,7 @@ mod adopt;
 mod crash;
 mod detect;
 mod elect;
+mod histories;
 mod laws;
 mod members;
 mod random;

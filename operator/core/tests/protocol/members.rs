@@ -140,6 +140,42 @@ fn f09_a_label_that_cannot_be_taken_off_holds_only_labels_up() {
 /// A successor has failed over once more before a late operator sends what it held in its hand: it would be the second
 /// pod with `role=master`, and the uid of that pod is still the same.
 #[test]
+fn f16_the_published_address_follows_its_pod() {
+    let mut world = World::healthy(3);
+    // the sandbox of the master's pod is made anew: the same pod with a new process and a new address
+    world.kill(0);
+    world.pod_mut(0).address = "10.0.1.77".to_owned();
+    world.start(0);
+    world.settle();
+    assert_ne!(world.master(), 0, "the process is new: it is replaced like any other");
+    // a new address alone is published
+    let master = world.published().unwrap();
+    let address = "10.0.1.88".to_owned();
+    world.pod_mut(master).address.clone_from(&address);
+    world.settle();
+    world.assert_healthy();
+    assert_eq!(world.slice.clone().unwrap().address, Some(address));
+}
+
+#[test]
+fn f05_of_two_operators_only_one_writes_the_record() {
+    let mut world = World::healthy(3);
+    let first = world.operator.clone();
+    world.new_operator();
+    world.pass_only();
+    let term = world.record().holder.clone();
+    // the first one believes that it still leads: it finds another name and does nothing
+    let second = std::mem::replace(&mut world.operator, first);
+    world.kill(0);
+    world.settle_for(std::time::Duration::from_secs(20));
+    assert_eq!(world.record().holder, term);
+    assert_eq!(world.published(), Some(0));
+    world.operator = second;
+    world.settle();
+    assert_eq!(world.published(), Some(1));
+}
+
+#[test]
 fn f19_a_late_label_conflicts() {
     let mut world = World::healthy(3);
     world.kill(0);

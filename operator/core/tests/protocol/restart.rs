@@ -44,6 +44,35 @@ fn e22_all_pods_deleted() {
 }
 
 #[test]
+fn d10_one_that_loads_for_ever_is_not_waited_for_for_ever() {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    restart_all(&mut world);
+    let before = world.record().term;
+    world.mood(0, crate::world::Mood::Loading);
+    world.settle_for(Duration::from_secs(50));
+    assert_eq!(
+        world.record().term,
+        before,
+        "alive, and it may have more than the others"
+    );
+    world.settle_for(Duration::from_secs(20));
+    assert_eq!(world.published(), Some(1), "{}", world.story());
+    world.mood(0, crate::world::Mood::Fine);
+    world.settle();
+    world.assert_healthy();
+}
+
+#[test]
+fn d17_a_restart_of_everything_says_what_it_found() {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    restart_all(&mut world);
+    world.settle();
+    world.assert_healthy();
+    assert_eq!(world.record().reason, "Restarted: redis-a-0 was chosen with 5 keys");
+    assert_eq!(world.server(0).data.len(), 5);
+}
+
+#[test]
 fn e12_the_restart_waits_for_those_that_load() {
     let mut world = World::healthy_on(3, Disk::Rdb);
     world.disks.clear();

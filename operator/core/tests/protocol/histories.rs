@@ -1,0 +1,146 @@
+//! Several masters, several histories: which one goes on, and that nothing is discarded by a guess.
+
+use crate::world::{Disk, Mood, World, pod_name, reasons};
+use redis_operator_core::plan::Reason;
+use std::time::Duration;
+
+/// A failover by hand: the first replica is promoted and the others, but for `left`, are led to it.
+fn promote_by_hand(world: &mut World, left: &[u32]) {
+    world.promote_by_hand(1);
+    let others = 2..world.desired.replicas;
+    for ordinal in others.filter(|ordinal| !left.contains(ordinal)) {
+        world.follow_by_hand(ordinal, 1);
+    }
+    world.flow();
+}
+
+#[test]
+fn e08_of_two_masters_of_related_histories_the_one_promoted_later_stays() {
+    let mut world = World::healthy(5);
+    promote_by_hand(&mut world, &[4]);
+    world.settle();
+    assert_eq!(world.master(), 1);
+    assert_eq!(world.record().reason, "Adopted");
+}
+
+#[test]
+fn e08_a_replica_that_was_promoted_for_nobody_follows_again() {
+    let mut world = World::healthy(3);
+    world.promote_by_hand(1);
+    world.settle();
+    assert_eq!(world.master(), 0);
+}
+
+#[test]
+fn e08_a_former_master_with_followers_of_its_own_does_not_win_back() {
+    let mut world = World::healthy(5);
+    // it is cut off together with one replica, which leaves; the others elect
+    world.isolated.extend([pod_name(0), pod_name(4)]);
+    world.until(|world| world.published() == Some(1));
+    assert!(world.write());
+    world.settle_for(Duration::from_secs(1));
+    // and the new one has lost its followers when it comes back
+    world.isolated.extend([pod_name(2), pod_name(3)]);
+    world.tick(Duration::from_secs(12));
+    world.isolated.remove(&pod_name(0));
+    world.isolated.remove(&pod_name(4));
+    world.settle_for(Duration::from_secs(5));
+    assert_eq!(world.published(), Some(1), "{}", world.story());
+    world.isolated.clear();
+    world.settle();
+    assert_eq!(world.master(), 1);
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn e22_a_former_master_that_comes_back_does_not_hide_what_the_volumes_hold() {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    world.isolated.insert(pod_name(0));
+    world.server_mut(0).guard = 0;
+    assert!(world.write_to(0));
+    world.server_mut(0).guard = 1;
+    world.until(|world| world.published() == Some(1));
+    world.settle_for(Duration::from_secs(1));
+    assert!(world.write());
+    // the lights go out for the others, and come on again with the one that was cut off
+    world.kill(1);
+    world.kill(2);
+    world.isolated.clear();
+    world.settle_for(Duration::from_secs(5));
+    assert_eq!(world.published(), Some(1), "nobody else is published");
+    world.start(1);
+    world.start(2);
+    world.settle();
+    world.assert_healthy();
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn e09_of_two_masters_of_unrelated_histories_the_recorded_one_serves_and_the_other_is_kept() {
+    let mut world = World::healthy(3);
+    world.delete(2);
+    world.vanish(2);
+    world.settle_for(Duration::from_secs(1));
+    // another one comes with data of its own, and somebody made it a master
+    let foreign = world.server_mut(2);
+    foreign.data = vec![901, 902, 903];
+    (foreign.placed, foreign.offset) = (true, 700);
+    let plan = {
+        let mut record = world.record();
+        record.members.remove(&pod_name(2));
+        record.copies.remove(&pod_name(2));
+        record.quorum = record.quorum.min(1);
+        world
+            .server_mut(2)
+            .follow("127.0.0.1", redis_operator_core::observed::Moment(1));
+        world.put_record(Some(serde_json::to_value(record).unwrap()));
+        world.server_mut(2).data = vec![901, 902, 903];
+        world.promote_by_hand(2);
+        world.settle()
+    };
+    assert_eq!(world.published(), Some(0));
+    assert!(!world.server(2).master, "it takes no writes");
+    assert_eq!(world.pod(2).label, None, "it is behind no Service");
+    assert_eq!(world.server(2).data, [901, 902, 903], "nothing is discarded");
+    assert_eq!(reasons(&plan), [Reason::ForeignData]);
+}
+
+#[test]
+fn e17_replicas_that_follow_each_other_have_no_master_and_elect_one() {
+    let mut world = World::healthy(3);
+    world.kill(0);
+    world.follow_by_hand(1, 2);
+    world.follow_by_hand(2, 1);
+    world.settle_for(Duration::from_secs(2));
+    assert!(
+        world.published().is_some_and(|published| published != 0),
+        "{}",
+        world.story()
+    );
+    world.start(0);
+    world.settle();
+    world.assert_healthy();
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn e30_a_former_master_that_wrote_after_the_fork_is_never_a_candidate() {
+    let mut world = World::healthy(3);
+    // the operator looks away while it is done by hand, and the former master takes a write more
+    world.promote_by_hand(1);
+    world.server_mut(0).guard = 0;
+    assert!(world.write_to(0));
+    world.follow_by_hand(2, 1);
+    world.follow_by_hand(0, 1);
+    world.cut.insert((pod_name(0), pod_name(1)));
+    world.cut.insert((pod_name(2), pod_name(1)));
+    world.server_mut(2).mood = Mood::Hung;
+    world.settle_for(Duration::from_secs(1));
+    assert_eq!(world.record().reason, "Adopted", "{}", world.story());
+    let diverged = world.server(0).offset;
+    assert!(diverged > world.record().promoted_at);
+    // the new one dies before anybody has joined it
+    world.kill(1);
+    world.settle_for(Duration::from_secs(30));
+    assert_ne!(world.published(), Some(0), "{}", world.story());
+}
