@@ -12,6 +12,8 @@ const RESTARTS: u32 = 4;
 /// How long such a pod stays in its back-off first.
 const BACK_OFF: Duration = Duration::from_secs(30);
 
+/// How soon a member that is a moment behind is looked at again.
+const SOON: Duration = Duration::from_millis(10);
 /// How long nobody was sent away before a fence is opened: clients of a former master come back to it as long as
 /// kube-proxy leads them there, at most a second, and what it refuses to them is how it is known that they are there.
 const QUIET: Duration = Duration::from_secs(3);
@@ -22,9 +24,18 @@ pub(super) fn heal(view: &View, aside: &mut Aside) -> Say {
         return None;
     };
     let full = view.living_at(Stage::Full).map(|(_, living)| living);
-    let synced = full.filter(|it| it.instance.attached && view.has_reached(*it, master));
+    let closed = full.filter(|it| it.instance.attached && !it.answer.serves);
+    let mut synced = vec![];
+    for it in closed {
+        if view.has_reached(it, master) {
+            synced.push(it);
+        } else {
+            aside.wake(SOON);
+        }
+    }
+    let master_is_closed = (!master.answer.serves).then_some(master);
     let mut steps = vec![];
-    for it in synced.chain([master]).filter(|it| !it.answer.serves) {
+    for it in synced.into_iter().chain(master_is_closed) {
         let left = unquiet(view, it);
         if left.is_zero() {
             steps.push(Step::Serve(it.instance.process()?));

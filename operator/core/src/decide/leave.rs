@@ -150,7 +150,7 @@ fn is_gone(view: &View, member: &Member, aside: &mut Aside) -> bool {
 }
 
 /// Scaled away. One that is still joining goes at once, for it may never come to an end. Of the full ones the highest
-/// ordinal, one finished leave at a time, and none while anything else is under way.
+/// ordinal, one finished leave at a time, none while anything else is under way, and never the last but for one instance.
 fn surplus(view: &View, master: Living, aside: &mut Aside) -> Option<String> {
     let unwanted = |ordinal: u32| ordinal >= view.seen.desired.replicas;
     if unwanted(master.instance.ordinal) {
@@ -170,5 +170,18 @@ fn surplus(view: &View, master: Living, aside: &mut Aside) -> Option<String> {
         unwanted(instance.ordinal).then_some((member.stage == Stage::Joining, instance.ordinal, &instance.pod))
     });
     let (joining, _, pod) = surplus.max()?;
+    if !joining && !another_stays(view, pod) {
+        let text = format!(
+            "{pod} is to go, and holds the only copy beside the master: it stays until another replica is in sync"
+        );
+        aside.note(Reason::WaitingForPods, text);
+        return None;
+    }
     (joining || calm).then(|| pod.clone())
+}
+
+/// Whatever was acknowledged by WAIT stays on two instances, unless the user wants but one.
+fn another_stays(view: &View, pod: &str) -> bool {
+    let mut others = view.record.at(Stage::Full).filter(|member| member.process.pod != pod);
+    view.seen.desired.replicas <= 1 || others.next().is_some()
 }

@@ -7,6 +7,26 @@ use redis_operator_core::record::{Phase, Stage};
 use std::time::Duration;
 
 #[test]
+fn e28_the_only_copy_beside_the_master_stays_until_there_is_another() {
+    let mut world = World::healthy(3);
+    world.vanish(0);
+    world.pending.insert(0);
+    world.settle();
+    assert!(world.write());
+    world.settle();
+    world.desired.replicas = 2;
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::WaitingForPods]);
+    // the one failure comes now
+    world.restart(world.published().unwrap());
+    world.settle_for(std::time::Duration::from_secs(5));
+    world.assert_nothing_lost();
+    world.pending.clear();
+    world.settle();
+    world.assert_nothing_lost();
+}
+
+#[test]
 fn r18_surplus_members_leave_one_at_a_time() {
     let mut world = World::healthy(5);
     world.desired.replicas = 2;
