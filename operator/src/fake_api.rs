@@ -60,7 +60,19 @@ impl FakeApi {
         let query = parts.uri.query().unwrap_or_default();
         // so that callers race
         tokio::task::yield_now().await;
-        let answer = self.0.lock().unwrap().act(&parts.method, parts.uri.path(), query, body);
+        let merges = parts
+            .headers
+            .get("content-type")
+            .is_some_and(|it| it == "application/merge-patch+json");
+        // the status is part of the object here
+        let path = parts.uri.path().trim_end_matches("/status");
+        let mut state = self.0.lock().unwrap();
+        let answer = match parts.method.as_str() {
+            "PATCH" if merges => state.merge(path, &body),
+            "DELETE" => state.delete(path, &body["preconditions"]),
+            _ => state.act(&parts.method, path, query, body),
+        };
+        drop(state);
         let (code, body) = answer.unwrap_or_else(|code| (code, failure(code)));
         Response::builder()
             .status(code)
@@ -127,9 +139,28 @@ impl State {
             }
             other => panic!("{other:?} is not expected"),
         };
-        let name = path.rsplit('/').next().unwrap_or_default();
-        self.writes.push(format!("{method} {name}"));
-        Ok((StatusCode::OK, self.store(&path, new)))
+        Ok((StatusCode::OK, self.write(method.as_str(), &path, new)))
+    }
+
+    /// A merge patch; a uid in it is a precondition.
+    fn merge(&mut self, path: &str, patch: &Value) -> Result<(StatusCode, Value), StatusCode> {
+        let mut object = self.objects.get(path).cloned().ok_or(StatusCode::NOT_FOUND)?;
+        check(&patch["metadata"], &object)?;
+        json_patch::merge(&mut object, patch);
+        Ok((StatusCode::OK, self.write("PATCH", path, object)))
+    }
+
+    fn delete(&mut self, path: &str, preconditions: &Value) -> Result<(StatusCode, Value), StatusCode> {
+        let object = self.objects.get(path).ok_or(StatusCode::NOT_FOUND)?;
+        check(preconditions, object)?;
+        let object = self.objects.remove(path).unwrap_or_default();
+        self.writes.push(format!("DELETE {}", name(path)));
+        Ok((StatusCode::OK, object))
+    }
+
+    fn write(&mut self, method: &str, path: &str, object: Value) -> Value {
+        self.writes.push(format!("{method} {}", name(path)));
+        self.store(path, object)
     }
 
     fn store(&mut self, path: &str, mut object: Value) -> Value {
@@ -137,6 +168,19 @@ impl State {
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         self.objects.insert(path.to_owned(), object.clone());
         object
+    }
+}
+
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// The uid and the resource version that a write names must be those of the object.
+fn check(wanted: &Value, object: &Value) -> Result<(), StatusCode> {
+    let differs = |field: &str| !wanted[field].is_null() && wanted[field] != object["metadata"][field];
+    match ["uid", "resourceVersion"].into_iter().any(differs) {
+        true => Err(StatusCode::CONFLICT),
+        false => Ok(()),
     }
 }
 

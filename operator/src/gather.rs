@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::fail_point;
 use crate::pods;
 use crate::resource::{Held, Resource};
-use crate::watch::Target;
+use crate::watch::{Target, Watch};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
@@ -21,10 +21,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Observes one resource.
-///
-/// The order matters. The master is asked before its members, so that an offset which a member shows at or past it was
-/// reached after. Where a connection was opened since the record was read, the record is read again before that
-/// connection may be used: an operator that was succeeded finds out here.
 ///
 /// # Errors
 /// A read from the API server failed.
@@ -44,26 +40,8 @@ pub async fn observe(
         own: mut instances,
         set_holder,
     } = Pods::of(context, resource);
-    let targets: Vec<_> = instances.values().filter_map(target).collect();
-    resource.watch.set_targets(&targets);
-    let master = written(&record)
-        .and_then(|record| record.master.as_ref())
-        .map(|master| master.uid.clone());
-    let mut answers = resource.watch.observe(master.as_deref()).await;
-    let unattached = resource.watch.unattached();
-    if !unattached.is_empty() {
-        record = resource.cluster.reread().await?;
-        if written(&record).is_none_or(|record| record.holder == context.session.holder) {
-            fail_point::reach("observe.before-attach");
-            resource.watch.attach(&unattached).await;
-            answers = resource.watch.observe(master.as_deref()).await;
-        }
-    }
-    for instance in instances.values_mut() {
-        if let Some(answer) = answers.remove(&instance.uid) {
-            (instance.reach, instance.last, instance.attached) = (answer.reach, answer.last, answer.attached);
-        }
-    }
+    let reread = resource.cluster.reread();
+    record = ask(&resource.watch, &mut instances, record, &context.session.holder, reread).await?;
     let clock = Timestamp::now();
     held.pods.note(
         &all,
@@ -95,6 +73,44 @@ pub async fn observe(
     held.memory.clone_from(&memory);
     seen.memory = memory;
     Ok(seen)
+}
+
+/// Asks every instance, and gives the record that is valid for what they said.
+///
+/// The order matters. The master is asked before its members, so that an offset which a member shows at or past it was
+/// reached after. Where a connection was opened since the record was read, the record is read again before that
+/// connection may be used: an operator that was succeeded finds out here.
+///
+/// # Errors
+/// The record had to be read again, and could not.
+pub async fn ask(
+    watch: &Watch,
+    instances: &mut BTreeMap<String, Instance>,
+    mut record: Found,
+    holder: &str,
+    reread: impl Future<Output = Result<Found, Error>>,
+) -> Result<Found, Error> {
+    let targets: Vec<_> = instances.values().filter_map(target).collect();
+    watch.set_targets(&targets);
+    let master = written(&record)
+        .and_then(|record| record.master.as_ref())
+        .map(|master| master.uid.clone());
+    let mut answers = watch.observe(master.as_deref()).await;
+    let unattached = watch.unattached();
+    if !unattached.is_empty() {
+        record = reread.await?;
+        if written(&record).is_none_or(|record| record.holder == holder) {
+            fail_point::reach("observe.before-attach");
+            watch.attach(&unattached).await;
+            answers = watch.observe(master.as_deref()).await;
+        }
+    }
+    for instance in instances.values_mut() {
+        if let Some(answer) = answers.remove(&instance.uid) {
+            (instance.reach, instance.last, instance.attached) = (answer.reach, answer.last, answer.attached);
+        }
+    }
+    Ok(record)
 }
 
 /// What the caches show of a resource's pods.
@@ -144,7 +160,8 @@ fn written(found: &Found) -> Option<&Record> {
     }
 }
 
-fn desired(redis: &Redis) -> Desired {
+/// What the user asked for, as far as decisions depend on it.
+pub fn desired(redis: &Redis) -> Desired {
     Desired {
         replicas: u32::try_from(redis.spec.replicas).unwrap_or_default(),
         policy: redis.spec.policy,

@@ -1,0 +1,75 @@
+//! A first start, and a master that ends.
+
+use crate::operator::{Operator, settled};
+use crate::world::{Disk, World};
+use std::time::Instant;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e01_first_start() {
+    let mut world = World::new(3, Disk::Memory).await;
+    for ordinal in 0..3 {
+        let mut client = world.application(ordinal);
+        assert!(client.call(&["SET", "a", "1"]).starts_with("-READONLY"));
+        assert!(client.call(&["GET", "a"]).starts_with("-MASTERDOWN"));
+    }
+    // one that nobody asked for
+    world.create(3);
+    world.start(3);
+    let mut operator = Operator::new(&world, "one");
+    operator.settle(&world, 2).await;
+    assert_eq!(world.master(), 0);
+    let record = world.record();
+    assert_eq!((record.term, record.quorum), (1, 1));
+    let guard = world.as_operator(0).call(&["CONFIG", "GET", "min-replicas-to-write"]);
+    assert_eq!(guard, "min-replicas-to-write\n1");
+    world.write(10);
+    for (ordinal, role) in [
+        (0, Some("master")),
+        (1, Some("replica")),
+        (2, Some("replica")),
+        (3, None),
+    ] {
+        assert_eq!(world.role(ordinal).as_deref(), role, "{ordinal}");
+        let reply = world.application(ordinal).call(&["GET", "a"]);
+        assert_eq!(reply == "(nil)", ordinal < 3, "{ordinal} said {reply}");
+    }
+    assert_eq!(world.info(0, "connected_slaves"), "2");
+    world.assert_nothing_lost();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d01_the_master_is_killed() {
+    let (mut world, mut operator) = settled(3).await;
+    world.write(20);
+    let writer = world.ledger.keep_writing(&world.api, 1);
+    let begun = Instant::now();
+    world.kill(0);
+    operator.until_replaced(&world, 0).await;
+    let published = begun.elapsed();
+    operator
+        .until(&world, "the sibling to be full", |_, _| world.record().quorum == 1)
+        .await;
+    let gap = writer.stop();
+    let master = world.master();
+    assert_ne!(master, 0);
+    assert_eq!(
+        world.info(master, "sync_partial_ok"),
+        "1",
+        "the sibling resynchronised partially"
+    );
+    assert_eq!(world.info(master, "sync_full"), "0");
+    let last = operator.last.take().unwrap();
+    println!(
+        "published {} ms after the kill (noticed by {:?} ms after its last answer, then elected {:?}, promoted {:?}, published {:?} ms); write gap {} ms",
+        published.as_millis(),
+        last.noticed_ms,
+        last.elected_ms,
+        last.promoted_ms,
+        last.published_ms,
+        gap.as_millis()
+    );
+    world.start(0);
+    operator.settle(&world, 2).await;
+    assert_eq!(world.master(), master);
+    world.assert_nothing_lost();
+}
