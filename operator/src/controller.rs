@@ -5,13 +5,14 @@ use crate::client::Clients;
 use crate::converge::converge;
 use crate::error::Error;
 use crate::events::{Events, Kind};
-use crate::execute::{Failure, execute};
+use crate::execute::{Done, Failure};
 use crate::gather::observe;
 use crate::invalid;
 use crate::key::Key;
 use crate::lease::Session;
 use crate::metrics::Metrics;
 use crate::mirror::{Guarded, Mirrors, Pause};
+use crate::pass::{self, Scene, Settled};
 use crate::report::report;
 use crate::resource::{Held, Resource};
 use crate::servers::Instances;
@@ -22,13 +23,14 @@ use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt};
 use redis_operator_core::api::Redis;
-use redis_operator_core::decide::decide;
+use redis_operator_core::memory::Memory;
 use redis_operator_core::observed::Observed;
 use redis_operator_core::plan::{Plan, Step};
 use redis_operator_core::record::Phase;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use tokio::sync::watch;
 
 /// Everything that a pass may use. One for each stretch of leadership.
 pub struct Context {
@@ -57,13 +59,6 @@ pub struct Context {
 /// Resources by namespace and name.
 #[derive(Default)]
 pub struct Resources(Mutex<HashMap<(String, String), Arc<Resource>>>);
-
-/// A pass that plans something is followed by another at once, but not for ever: others want their turn.
-const PASSES: usize = 40;
-/// After a failure: soon, and not in a busy loop.
-const AFTER_FAILURE: Duration = Duration::from_millis(200);
-/// A pass without a cause, from caches and held connections alone: insurance against a lost wake-up.
-const AT_LEAST: Duration = Duration::from_secs(10);
 
 /// Runs passes until dropped.
 pub async fn run(context: Arc<Context>) {
@@ -109,86 +104,77 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
         Err(invalid) => return Ok(invalid::report(&context, invalid).await),
     };
     let resource = context.resources.of(&context, redis);
-    let outcome = pass(&context, &resource).await;
+    let outcome = passes(&context, &resource).await;
     context
         .metrics
         .reconciled(outcome.as_ref().map_or_else(Error::label, |_| "ok"), began.elapsed());
     outcome
 }
 
-/// Observes, decides and executes until nothing is left to do; then puts objects right and reports. Only those last two
-/// are dropped halfway when the watcher calls: never a record, a command or a publication.
-async fn pass(context: &Context, resource: &Resource) -> Result<Action, Error> {
+async fn passes(context: &Context, resource: &Resource) -> Result<Action, Error> {
     let mut held = resource.held.lock().await;
-    let mut urgent = resource.urgent.clone();
-    for _ in 0..PASSES {
-        urgent.mark_unchanged();
-        let Some(redis) = latest(context, resource) else {
-            return Ok(Action::await_change());
-        };
-        let seen = observe(context, resource, &mut held, &redis).await?;
-        held.trace.observe(&seen);
-        let plan = decide(&seen);
-        held.memory.settle(&seen);
-        let failed = act(context, resource, &mut held, &redis, &seen, &plan).await;
-        match failed {
-            Some(Failure::Conflict(_)) => continue,
-            None if !plan.steps.is_empty() => continue,
-            None | Some(Failure::Stale(_) | Failure::NotConnected(_) | Failure::Server { .. } | Failure::Api(_)) => {}
-        }
-        let again = if failed.is_some() {
-            AFTER_FAILURE
-        } else {
-            plan.wake.unwrap_or(AT_LEAST).min(AT_LEAST)
-        };
-        let again = if held.pods.waits() {
-            again.min(Duration::from_secs(1))
-        } else {
-            again
-        };
-        let rest = settle(context, resource, &mut held, &redis, &seen, &plan);
-        return tokio::select! {
-            biased;
-            _ = urgent.changed() => Ok(Action::requeue(Duration::ZERO)),
-            rest = rest => rest.map(|stalled| Action::requeue(if stalled { again.min(Duration::from_secs(2)) } else { again })),
-        };
-    }
-    tracing::debug!(redis = resource.name, "passes go on");
-    Ok(Action::requeue(Duration::from_millis(5)))
-}
-
-/// Runs a plan. Returns how it failed, if it did.
-async fn act(
-    context: &Context,
-    resource: &Resource,
-    held: &mut Held,
-    redis: &Redis,
-    seen: &Observed,
-    plan: &Plan,
-) -> Option<Failure> {
-    if plan.steps.is_empty() {
-        return None;
-    }
-    let names: Vec<_> = plan.steps.iter().map(Step::name).collect();
-    tracing::info!(
-        redis = format!("{}/{}", resource.namespace, resource.name),
-        why = plan.why,
-        steps = names.join(" "),
-        "plan"
-    );
     let servers = Instances {
         watch: &resource.watch,
         key: &context.key,
         redis_uid: &resource.uid,
     };
-    let told = |step: &Step, done: &Result<(), Failure>| {
+    let mut scene = Leading {
+        context,
+        resource,
+        held: &mut held,
+        urgent: resource.urgent.clone(),
+        redis: None,
+    };
+    let again = pass::run(&mut scene, &servers, &resource.cluster).await?;
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// A resource, its caches, its watch and its objects, for as long as one call of the controller takes.
+struct Leading<'a> {
+    context: &'a Context,
+    resource: &'a Resource,
+    held: &'a mut Held,
+    urgent: watch::Receiver<()>,
+    /// As the last observation found it.
+    redis: Option<Arc<Redis>>,
+}
+
+impl Scene for Leading<'_> {
+    fn memory(&mut self) -> &mut Memory {
+        &mut self.held.memory
+    }
+
+    async fn observe(&mut self) -> Result<Option<Observed>, Error> {
+        self.urgent.mark_unchanged();
+        self.redis = latest(self.context, self.resource);
+        let Some(redis) = &self.redis else {
+            return Ok(None);
+        };
+        observe(self.context, self.resource, self.held, redis).await.map(Some)
+    }
+
+    fn decided(&mut self, seen: &Observed, plan: &Plan) {
+        self.held.trace.observe(seen);
+        if !plan.steps.is_empty() {
+            let names: Vec<_> = plan.steps.iter().map(Step::name).collect();
+            tracing::info!(
+                redis = format!("{}/{}", self.resource.namespace, self.resource.name),
+                why = plan.why,
+                steps = names.join(" "),
+                "plan"
+            );
+        }
+    }
+
+    fn told(&mut self, seen: &Observed, _: &Plan, step: &Step, done: &Done) {
+        let context = self.context;
         context
             .metrics
             .called(step.name(), done.as_ref().map_or_else(Failure::label, |()| "ok"));
-        if done.is_err() {
+        let Some(redis) = self.redis.as_ref().filter(|_| done.is_ok()) else {
             return;
-        }
-        if let Some((last, took)) = held.trace.done(seen, step, context.clock.now()) {
+        };
+        if let Some((last, took)) = self.held.trace.done(seen, step, context.clock.now()) {
             context.metrics.failed_over(took);
             let (from, to) = (
                 last.from.clone().unwrap_or_default(),
@@ -202,13 +188,31 @@ async fn act(
             context
                 .events
                 .tell(redis, Kind::Warning, "FailedOver", "Failover", note);
-            held.last_failover = Some(last);
+            self.held.last_failover = Some(last);
         }
         announce(context, redis, step);
-    };
-    let failure = execute(plan, &servers, &resource.cluster, told).await.err()?;
-    tracing::info!(redis = resource.name, why = plan.why, %failure, "the pass ends");
-    Some(failure)
+    }
+
+    fn ended(&mut self, plan: &Plan, done: &Done) {
+        if let Err(failure) = done {
+            tracing::info!(redis = self.resource.name, why = plan.why, %failure, "the pass ends");
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.held.pods.waits()
+    }
+
+    async fn settle(&mut self, seen: &Observed, plan: &Plan) -> Result<Settled, Error> {
+        let Some(redis) = &self.redis else {
+            return Ok(Settled::Done);
+        };
+        tokio::select! {
+            biased;
+            _ = self.urgent.changed() => Ok(Settled::Woken),
+            settled = settle(self.context, self.resource, self.held, redis, seen, plan) => settled,
+        }
+    }
 }
 
 /// A term that begins in another way than by a failover is told with its reason.
@@ -228,7 +232,7 @@ fn announce(context: &Context, redis: &Redis, step: &Step) {
     }
 }
 
-/// Objects that drifted, then the status. True: something stalls and deserves a look soon.
+/// Objects that drifted, then the status.
 async fn settle(
     context: &Context,
     resource: &Resource,
@@ -236,10 +240,14 @@ async fn settle(
     redis: &Redis,
     seen: &Observed,
     plan: &Plan,
-) -> Result<bool, Error> {
+) -> Result<Settled, Error> {
     let troubles = converge(context, resource, held, redis, &seen.record).await;
     report(context, resource, held, redis, seen, plan, &troubles).await?;
-    Ok(!troubles.is_empty())
+    Ok(if troubles.is_empty() {
+        Settled::Done
+    } else {
+        Settled::Stalled
+    })
 }
 
 /// The resource as the cache shows it now; none if it is gone, being another one, or unreadable.
@@ -252,7 +260,7 @@ fn latest(context: &Context, resource: &Resource) -> Option<Arc<Redis>> {
 
 fn retry(_: Arc<Guarded>, error: &Error, _: Arc<Context>) -> Action {
     tracing::warn!(%error, "pass failed");
-    Action::requeue(AFTER_FAILURE)
+    Action::requeue(pass::AFTER_FAILURE)
 }
 
 fn guarded(redis: ObjectRef<Redis>) -> ObjectRef<Guarded> {

@@ -20,7 +20,7 @@ use redis_operator_core::record::{Found, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Observes one resource.
+/// Observes one resource; of the memory the caller knows.
 ///
 /// # Errors
 /// A read from the API server failed.
@@ -56,7 +56,7 @@ pub async fn observe(
             held.pods.answer(&node, renewed);
         }
     }
-    let mut seen = Observed {
+    Ok(Observed {
         desired: desired(redis),
         holder: context.session.holder.clone(),
         record,
@@ -67,12 +67,7 @@ pub async fn observe(
         memory: Default::default(),
         now: context.clock.now(),
         clock,
-    };
-    let mut memory = std::mem::take(&mut held.memory);
-    memory.note(&seen);
-    held.memory.clone_from(&memory);
-    seen.memory = memory;
-    Ok(seen)
+    })
 }
 
 /// Asks every instance, and gives the record that is valid for what they said.

@@ -22,6 +22,7 @@ pub mod log;
 pub mod metrics;
 pub mod mirror;
 pub mod objects;
+pub mod pass;
 pub mod pods;
 pub mod redis;
 pub mod report;

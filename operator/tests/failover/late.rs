@@ -51,7 +51,7 @@ async fn sleeps_with_plan(until: usize) -> bool {
     assert_eq!(before, state(&world));
     new.settle(&world, 2).await;
     // it finds out by itself, and does nothing more
-    let (_, plan) = old.plan(&world).await;
+    let (_, plan) = old.look(&world).await;
     assert_eq!((plan.steps, plan.why), (vec![], "succeeded by another operator"));
     assert_eq!(before, state(&world));
     world.assert_nothing_lost();

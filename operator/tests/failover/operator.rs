@@ -1,4 +1,4 @@
-//! The operator: the product's watch, memory, decision and execution, in the order of `controller::pass`.
+//! The operator: the product's watch, memory, passes and execution, with caches that are never late.
 
 use crate::world::{Disk, NAME, World, labelled_masters};
 use jiff::Timestamp;
@@ -6,14 +6,15 @@ use k8s_openapi::api::core::v1::Node;
 use kube::runtime::reflector::store::Writer;
 use redis_operator::cluster::Cluster;
 use redis_operator::departed::Memories;
-use redis_operator::execute::{Done, Failure, execute};
+use redis_operator::error::Error;
+use redis_operator::execute::Done;
+use redis_operator::pass::{self, Scene, Settled};
 use redis_operator::redis::Login;
 use redis_operator::servers::Instances;
 use redis_operator::trace::Trace;
 use redis_operator::watch::{Clock, Settings, Watch};
 use redis_operator::{gather, pods};
 use redis_operator_core::api::LastFailover;
-use redis_operator_core::decide::decide;
 use redis_operator_core::memory::Memory;
 use redis_operator_core::names;
 use redis_operator_core::observed::Observed;
@@ -25,26 +26,104 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_millis(500);
-/// As the controller has them.
-const AFTER_FAILURE: Duration = Duration::from_millis(200);
-const AT_LEAST: Duration = Duration::from_secs(10);
 /// What a condition that must come true is given; far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One operator process under one lease.
 pub(crate) struct Operator {
+    /// What it holds between passes.
+    pub(crate) held: Held,
+    holder: String,
+    cluster: Cluster,
+    watch: Watch,
+    woken: Arc<Notify>,
+}
+
+/// What an operator holds between passes.
+pub(crate) struct Held {
     /// The last failover that it completed.
     pub(crate) last: Option<LastFailover>,
     /// What it did, for failures.
     pub(crate) log: Vec<String>,
-    holder: String,
-    cluster: Cluster,
-    watch: Watch,
     clock: Clock,
-    woken: Arc<Notify>,
     memory: Memory,
     pods: Memories,
     trace: Trace,
+}
+
+/// An operator that looks at a world.
+struct Leading<'a> {
+    world: &'a World,
+    operator: &'a Parts<'a>,
+    held: &'a mut Held,
+}
+
+/// What passes only read.
+struct Parts<'a> {
+    holder: &'a str,
+    cluster: &'a Cluster,
+    watch: &'a Watch,
+}
+
+impl Scene for Leading<'_> {
+    fn memory(&mut self) -> &mut Memory {
+        &mut self.held.memory
+    }
+
+    async fn observe(&mut self) -> Result<Option<Observed>, Error> {
+        let (world, Parts { holder, cluster, watch }) = (self.world, self.operator);
+        let redis = world.redis();
+        let record = cluster.record(&redis).await?;
+        let slice = cluster.slice(world.slice().as_ref()).await?;
+        let all = world.pod_objects();
+        let instances = all.iter().filter_map(|pod| pods::instance(pod, NAME, None));
+        let mut instances = instances.map(|it| (it.pod.clone(), it)).collect();
+        let record = gather::ask(watch, &mut instances, record, holder, cluster.reread()).await?;
+        let (nodes, clock) = (Writer::<Node>::default().as_reader(), Timestamp::now());
+        let written = match &record {
+            Found::Record(record) => Some(&**record),
+            _ => None,
+        };
+        let now = self.held.clock.now();
+        self.held.pods.note(&all, &instances, written, &nodes, clock, now);
+        Ok(Some(Observed {
+            desired: gather::desired(&redis),
+            holder: (*holder).to_owned(),
+            record,
+            instances,
+            departed: self.held.pods.departed(&nodes),
+            set_holder: None,
+            slice,
+            memory: Memory::default(),
+            now,
+            clock,
+        }))
+    }
+
+    fn decided(&mut self, seen: &Observed, _: &Plan) {
+        self.held.trace.observe(seen);
+    }
+
+    fn told(&mut self, seen: &Observed, plan: &Plan, step: &Step, done: &Done) {
+        let held = &mut *self.held;
+        held.log.push(format!("{}: {} {done:?}", plan.why, step.name()));
+        assert!(labelled_masters(&self.world.pod_objects()) < 2, "{:#?}", held.log);
+        if done.is_ok()
+            && let Some((last, _)) = held.trace.done(seen, step, held.clock.now())
+        {
+            held.last = Some(last);
+        }
+    }
+
+    fn ended(&mut self, _: &Plan, _: &Done) {}
+
+    fn waits(&self) -> bool {
+        self.held.pods.waits()
+    }
+
+    async fn settle(&mut self, _: &Observed, _: &Plan) -> Result<Settled, Error> {
+        Ok(Settled::Done)
+    }
 }
 
 impl Operator {
@@ -57,74 +136,57 @@ impl Operator {
         };
         let (clock, redis) = (Clock::new(), world.redis());
         Self {
-            last: None,
-            log: vec![],
+            held: Held {
+                last: None,
+                log: vec![],
+                clock,
+                memory: Memory::default(),
+                pods: Memories::default(),
+                trace: Trace::default(),
+            },
             holder: holder.to_owned(),
             cluster: Cluster::new(world.api.client(), &redis, holder, LIMIT),
             watch: Watch::new(login, Settings::default(), clock, Arc::new(move || wake.notify_one())),
-            clock,
             woken,
-            memory: Memory::default(),
-            pods: Memories::default(),
-            trace: Trace::default(),
         }
     }
 
-    /// Observes and decides.
-    pub(crate) async fn plan(&mut self, world: &World) -> (Observed, Plan) {
-        let redis = world.redis();
-        let record = self.cluster.record(&redis).await.unwrap();
-        let slice = self.cluster.slice(world.slice().as_ref()).await.unwrap();
-        let all = world.pod_objects();
-        let instances = all.iter().filter_map(|pod| pods::instance(pod, NAME, None));
-        let mut instances = instances.map(|it| (it.pod.clone(), it)).collect();
-        let reread = self.cluster.reread();
-        let record = gather::ask(&self.watch, &mut instances, record, &self.holder, reread);
-        let record = record.await.unwrap();
-        let (nodes, clock) = (Writer::<Node>::default().as_reader(), Timestamp::now());
-        let written = match &record {
-            Found::Record(record) => Some(&**record),
-            _ => None,
+    /// The first half of a pass.
+    pub(crate) async fn look(&mut self, world: &World) -> (Observed, Plan) {
+        let (operator, held) = self.parts();
+        let mut scene = Leading {
+            world,
+            operator: &operator,
+            held,
         };
-        self.pods
-            .note(&all, &instances, written, &nodes, clock, self.clock.now());
-        let mut seen = Observed {
-            desired: gather::desired(&redis),
-            holder: self.holder.clone(),
-            record,
-            instances,
-            departed: self.pods.departed(&nodes),
-            set_holder: None,
-            slice,
-            memory: Memory::default(),
-            now: self.clock.now(),
-            clock,
-        };
-        self.memory.note(&seen);
-        seen.memory.clone_from(&self.memory);
-        self.trace.observe(&seen);
-        let plan = decide(&seen);
-        self.memory.settle(&seen);
-        (seen, plan)
+        pass::look(&mut scene).await.unwrap().unwrap()
     }
 
-    /// Carries a plan out. After every step at most one pod is labelled master.
+    /// The second half. After every step at most one pod is labelled master.
     pub(crate) async fn act(&mut self, world: &World, seen: &Observed, plan: &Plan) -> Done {
+        let (operator, held) = self.parts();
         let servers = Instances {
-            watch: &self.watch,
+            watch: operator.watch,
             key: &world.key,
             redis_uid: "uid-of-a",
         };
-        let told = |step: &Step, done: &Done| {
-            self.log.push(format!("{}: {} {done:?}", plan.why, step.name()));
-            assert!(labelled_masters(&world.pod_objects()) < 2, "{:#?}", self.log);
-            if done.is_ok()
-                && let Some((last, _)) = self.trace.done(seen, step, self.clock.now())
-            {
-                self.last = Some(last);
-            }
+        let mut scene = Leading {
+            world,
+            operator: &operator,
+            held,
         };
-        execute(plan, &servers, &self.cluster, told).await
+        pass::act(&mut scene, &servers, operator.cluster, seen, plan).await
+    }
+
+    fn parts(&mut self) -> (Parts<'_>, &mut Held) {
+        let Self {
+            held,
+            holder,
+            cluster,
+            watch,
+            ..
+        } = self;
+        (Parts { holder, cluster, watch }, held)
     }
 
     /// Passes until one observes and decides this; its plan is not carried out.
@@ -136,7 +198,7 @@ impl Operator {
     ) -> (Observed, Plan) {
         let begun = Instant::now();
         loop {
-            let (seen, plan) = self.plan(world).await;
+            let (seen, plan) = self.look(world).await;
             if so(&seen, &plan) {
                 return (seen, plan);
             }
@@ -144,16 +206,12 @@ impl Operator {
             assert!(
                 !late,
                 "waited in vain for {what}: {:#?}\n{plan:#?}\n{seen:#?}",
-                self.log
+                self.held.log
             );
             let done = self.act(world, &seen, &plan).await;
-            let pause = match done {
-                Err(Failure::Conflict(_)) => continue,
-                Err(_) => AFTER_FAILURE,
-                Ok(()) if !plan.steps.is_empty() => continue,
-                Ok(()) => plan.wake.unwrap_or(AT_LEAST).min(AT_LEAST),
-            };
-            let _ = timeout(pause, self.woken.notified()).await;
+            if let Some(rest) = pass::rest(self.held.pods.waits(), &plan, &done) {
+                let _ = timeout(rest, self.woken.notified()).await;
+            }
         }
     }
 
