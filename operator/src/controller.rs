@@ -113,6 +113,9 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
 
 async fn passes(context: &Context, resource: &Resource) -> Result<Action, Error> {
     let mut held = resource.held.lock().await;
+    if let Some(rest) = held.rest() {
+        return Ok(Action::requeue(rest));
+    }
     let servers = Instances {
         watch: &resource.watch,
         key: &context.key,
@@ -156,13 +159,13 @@ impl Scene for Leading<'_> {
     fn decided(&mut self, seen: &Observed, plan: &Plan) {
         self.held.trace.observe(seen);
         if !plan.steps.is_empty() {
+            let redis = format!("{}/{}", self.resource.namespace, self.resource.name);
             let names: Vec<_> = plan.steps.iter().map(Step::name).collect();
-            tracing::info!(
-                redis = format!("{}/{}", self.resource.namespace, self.resource.name),
-                why = plan.why,
-                steps = names.join(" "),
-                "plan"
-            );
+            if self.held.ending.is_some() {
+                tracing::debug!(redis, why = plan.why, steps = names.join(" "), "plan");
+            } else {
+                tracing::info!(redis, why = plan.why, steps = names.join(" "), "plan");
+            }
         }
     }
 
@@ -194,7 +197,12 @@ impl Scene for Leading<'_> {
     }
 
     fn ended(&mut self, plan: &Plan, done: &Done) {
-        if let Err(failure) = done {
+        let Err(failure) = done else { return };
+        // nobody cares what is tried in a namespace that is being deleted
+        if failure.is_ending() {
+            self.held.ending = Some(Instant::now());
+            tracing::debug!(redis = self.resource.name, why = plan.why, %failure, "the pass ends");
+        } else {
             tracing::info!(redis = self.resource.name, why = plan.why, %failure, "the pass ends");
         }
     }

@@ -18,6 +18,7 @@ use redis_operator_core::resources::{self, Inputs, Refusal, Resources};
 use redis_operator_core::status::Trouble;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// Applies what differs. Returns what a person has to put right; everything else goes on meanwhile.
 pub async fn converge(
@@ -42,7 +43,13 @@ pub async fn converge(
         }
     };
     remove_strays(context, resource).await;
-    let changes = objects::converge(&context.clients.calls, context.args.api_limit, live, built).await;
+    let mut changes = objects::converge(&context.clients.calls, context.args.api_limit, live, built).await;
+    let all = changes.len();
+    changes.retain(|change| !matches!(&change.outcome, Outcome::Failed(error) if error.is_terminating()));
+    if changes.len() < all {
+        tracing::debug!(redis = resource.name, "the namespace is being deleted");
+        held.ending = Some(Instant::now());
+    }
     changes
         .into_iter()
         .filter_map(|change| trouble(&resource.namespace, change))

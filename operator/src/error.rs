@@ -61,6 +61,15 @@ impl Error {
         self.status().is_some_and(|status| status.code == 422) && !self.is_conflict()
     }
 
+    /// The namespace is being deleted, which lets nothing new be created, and never ends otherwise.
+    pub fn is_terminating(&self) -> bool {
+        let causes = self
+            .status()
+            .and_then(|status| status.details.as_ref())
+            .map(|it| &it.causes);
+        causes.is_some_and(|causes| causes.iter().any(|cause| cause.reason == "NamespaceTerminating"))
+    }
+
     /// The object does not exist.
     pub fn is_absent(&self) -> bool {
         self.status().is_some_and(|status| status.code == 404)
@@ -140,6 +149,21 @@ mod tests {
             assert!(!error.is_conflict());
             assert_eq!(error.label(), "refused");
         }
+    }
+
+    /// As Kubernetes 1.34 answers whoever creates something in a namespace that is being deleted.
+    #[test]
+    fn a_namespace_that_is_being_deleted_is_told_from_a_missing_right() {
+        let ending = answered(json!({
+            "status": "Failure", "reason": "Forbidden", "code": 403,
+            "message": "secrets \"x\" is forbidden: unable to create new content in namespace n because it is being terminated",
+            "details": { "name": "x", "kind": "secrets", "causes": [
+                { "reason": "NamespaceTerminating", "message": "namespace n is being terminated", "field": "metadata.namespace" }
+            ] }
+        }));
+        assert!(ending.is_terminating());
+        let forbidden = answered(json!({ "status": "Failure", "reason": "Forbidden", "code": 403, "message": "no" }));
+        assert!(!forbidden.is_terminating());
     }
 
     #[tokio::test]

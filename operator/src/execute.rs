@@ -36,6 +36,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The namespace is being deleted: nobody cares what cannot be created there.
+    pub fn is_ending(&self) -> bool {
+        matches!(self, Self::Api(error) if error.is_terminating())
+    }
+
     /// For metrics: one of a handful of words.
     pub fn label(&self) -> &'static str {
         match self {

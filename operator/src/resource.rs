@@ -14,6 +14,7 @@ use redis_operator_core::credentials::Passwords;
 use redis_operator_core::memory::Memory;
 use redis_operator_core::names;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 
 /// One resource under one lease.
@@ -51,6 +52,19 @@ pub struct Held {
     pub application_password: Option<PasswordRead>,
     /// What was last told in events: a new reason is a new event.
     pub told: Option<String>,
+    /// When the API server refused something last because the namespace is being deleted.
+    pub ending: Option<Instant>,
+}
+
+/// In a namespace that is being deleted, each object that goes would cause a pass that is refused as a whole.
+const WHILE_ENDING: Duration = Duration::from_secs(2);
+
+impl Held {
+    /// How long no pass makes sense.
+    pub fn rest(&self) -> Option<Duration> {
+        let rest = WHILE_ENDING.saturating_sub(self.ending?.elapsed());
+        (!rest.is_zero()).then_some(rest)
+    }
 }
 
 /// The applications' password as it was read.

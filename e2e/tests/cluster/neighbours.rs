@@ -75,7 +75,7 @@ fn o05_a_resource_written_past_the_schema() -> Result<()> {
         println!(
             "o05: {}",
             Subject::new(space, "malformed")
-                .says(&["Never", "Availability"], SAY)
+                .says(&["spec.policy", "Never", "Availability"], SAY)
                 .await?
         );
         let verdict = trial::run(&neighbour, Expect::Failover, async |before| {
