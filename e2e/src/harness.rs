@@ -18,6 +18,9 @@ use tokio::time::timeout;
 /// No test takes longer.
 const TEST_LIMIT: Duration = Duration::from_secs(240);
 
+/// So many lines of each operator's log are shown after a failure.
+const TAIL: usize = 60;
+
 /// What a test needs of its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
@@ -106,12 +109,16 @@ async fn describe(space: &Space) -> Result<String> {
         ));
     }
     for pod in operator::pods(&space.cluster).await? {
-        let log = operator::space(&space.cluster).log(&pod.name_any(), 60).await;
-        text.push_str(&format!(
-            "--- log of {}\n{}\n",
-            pod.name_any(),
-            log.unwrap_or_else(|e| e.to_string())
-        ));
+        let log = operator::space(&space.cluster).log(&pod.name_any(), 1000).await;
+        let log = log.unwrap_or_else(|error| error.to_string());
+        text.push_str(&format!("--- log of {}\n{}\n", pod.name_any(), tail(&log)));
     }
     Ok(text)
+}
+
+/// The last lines of a log, without those that only the author of a rule reads.
+fn tail(log: &str) -> String {
+    let told: Vec<_> = log.lines().filter(|line| !line.contains(" DEBUG ")).collect();
+    let skipped = told.len().saturating_sub(TAIL);
+    told.into_iter().skip(skipped).collect::<Vec<_>>().join("\n")
 }

@@ -4,12 +4,12 @@
 use crate::{SAY, SETTLE, START};
 use anyhow::{Context, Result, ensure};
 use e2e::harness::{Needs, image, run, spec, spec_with};
-use e2e::space::{Space, call};
+use e2e::space::{Space, call, until};
 use e2e::subject::{Subject, record};
 use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::Api;
 use kube::api::{DeleteParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -194,7 +194,17 @@ async fn provide(space: &Space, class: &str, folder: &PathBuf) -> Result<()> {
     });
     let client = &space.cluster.client;
     let post = PostParams::default();
-    call(Api::<PersistentVolume>::all(client.clone()).create(&post, &serde_json::from_value(volume)?)).await?;
+    let volumes = Api::<PersistentVolume>::all(client.clone());
+    let name = call(volumes.create(&post, &serde_json::from_value(volume)?))
+        .await?
+        .name_any();
+    // The class wakes the scheduler. If it then does not know yet that the volume is available, nothing wakes it again:
+    // it hears of that before its own cache does.
+    until("the volume to be available", SAY, async || {
+        let phase = call(volumes.get(&name)).await?.status.and_then(|status| status.phase);
+        Ok(phase.is_some_and(|phase| phase != "Pending"))
+    })
+    .await?;
     call(Api::<StorageClass>::all(client.clone()).create(&post, &serde_json::from_value(class)?)).await?;
     Ok(())
 }

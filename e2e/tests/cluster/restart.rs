@@ -14,8 +14,11 @@ use redis_operator_core::names;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 const KEYS: i64 = 100;
+/// A WAIT of five seconds, and its answer.
+const CONFIRM: Duration = Duration::from_secs(6);
 
 fn stored(config: Value) -> Value {
     spec_with(
@@ -30,7 +33,8 @@ fn fill(settled: &Settled) -> Result<()> {
     for n in 0..KEYS {
         master.call(&["SET", &format!("key-{n}"), "value"])?;
     }
-    let confirmed = master.call(&["WAIT", "2", "400"])?;
+    // a replica that has just joined may take a second until its first confirmation
+    let confirmed = master.call_within(&["WAIT", "2", "5000"], CONFIRM)?;
     ensure!(
         confirmed == Reply::Integer(2),
         "confirmed by {confirmed:?} of 2 replicas"
