@@ -7,6 +7,7 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// How long one call to the API server may take.
@@ -86,6 +87,29 @@ impl Local {
     /// The network namespace of a node (`cp` is the control plane).
     pub fn network(&self, node: &str) -> PathBuf {
         Path::new(NAMESPACES).join(format!("{}-{node}", self.name))
+    }
+
+    /// The network of the switch, and the name of a node's port there.
+    pub fn port(&self, node: &str) -> (PathBuf, String) {
+        (self.network("lan"), format!("p-{}-{node}", self.name))
+    }
+
+    /// The process of a component, such as `kubelet` of `n1` or `kube-apiserver` of `cp`.
+    pub fn component(&self, node: &str, name: &str) -> Result<u32> {
+        let file = PathBuf::from(format!("/run/{}/{node}-{name}.pid", self.name));
+        let pid = fs::read_to_string(&file).with_context(|| format!("no component {}", file.display()))?;
+        Ok(pid.trim().parse()?)
+    }
+
+    /// Starts a component again that was killed.
+    pub fn start(&self, node: &str, name: &str) -> Result<()> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster/component");
+        let started = Command::new(script)
+            .env("CLUSTER", &self.name)
+            .args([node, name])
+            .status()?;
+        ensure!(started.success(), "{name} of {node} cannot be started again: {started}");
+        Ok(())
     }
 
     /// The socket of a node's containerd.

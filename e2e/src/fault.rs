@@ -11,7 +11,7 @@ use std::process::Command;
 /// The first process of a container, as the node sees it. Found beforehand, so that the fault itself takes no time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its pod.
+    /// Its pod, or what else it is.
     pub pod: String,
     /// Its id on this machine.
     pub pid: u32,
@@ -57,13 +57,17 @@ impl Process {
         };
         let at = log::now();
         let sent = Command::new("kill").args([name, &self.pid.to_string()]).status()?;
-        ensure!(
-            sent.success(),
-            "process {} of pod {} is gone already",
-            self.pid,
-            self.pod
-        );
+        ensure!(sent.success(), "process {} of {} is gone already", self.pid, self.pod);
         Ok(at)
+    }
+
+    /// A component of the cluster.
+    pub fn component(local: &Local, node: &str, name: &str) -> Result<Self> {
+        let pid = local.component(node, name)?;
+        Ok(Self {
+            pod: format!("{name} of {node}"),
+            pid,
+        })
     }
 }
 

@@ -104,8 +104,13 @@ impl History {
 
     /// How often each kind of error came, and WAIT with too few replicas.
     pub fn troubles(&self) -> BTreeMap<String, usize> {
+        self.troubles_since(0)
+    }
+
+    /// The same of attempts that were begun after a moment.
+    pub fn troubles_since(&self, moment: Micros) -> BTreeMap<String, usize> {
         let mut troubles = BTreeMap::new();
-        for attempt in &self.attempts {
+        for attempt in self.attempts.iter().filter(|attempt| attempt.sent > moment) {
             let kind = match &attempt.outcome {
                 Outcome::Acknowledged => continue,
                 Outcome::Unconfirmed { replicas } => format!("WAIT {replicas}"),
@@ -178,6 +183,10 @@ pub(crate) mod tests {
         assert_eq!(
             history.troubles().into_iter().collect::<Vec<_>>(),
             [("WAIT 0".to_owned(), 1), ("reset".to_owned(), 1)]
+        );
+        assert_eq!(
+            history.troubles_since(ms(20)).into_keys().collect::<Vec<_>>(),
+            ["WAIT 0"]
         );
     }
 

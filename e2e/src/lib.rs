@@ -2,20 +2,22 @@
 
 pub mod client;
 pub mod cluster;
+pub mod counted;
 pub mod fault;
 pub mod harness;
 pub mod history;
 pub mod idle;
-pub mod kills;
 pub mod ledger;
 pub mod local_operator;
 pub mod log;
 pub mod observer;
 pub mod operator;
+pub mod outage;
 pub mod pod;
 pub mod reign;
 pub mod report;
 pub mod resp;
+pub mod runs;
 pub mod space;
 pub mod subject;
 pub mod trial;

@@ -1,18 +1,18 @@
-//! The long counts: many kills, and what the operator costs when nothing happens.
+//! The long counts: each fault many times, and what the operator costs when nothing happens.
 //!
 //! Each finished run is a line of a file named after the commit, so an interrupted count goes on where it was.
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use e2e::cluster::Cluster;
-use e2e::fault::Signal;
+use e2e::counted::{Fault, Wanted};
 use e2e::harness::spec;
 use e2e::idle::{self, Idle};
-use e2e::kills::{self, Kill};
 use e2e::report::Table;
+use e2e::runs::{self, Run};
 use e2e::space::Space;
 use e2e::subject::Subject;
-use e2e::trial::{self, Expect};
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,13 +24,16 @@ const START: Duration = Duration::from_secs(180);
 /// The operator has done everything that a change caused after this.
 const REST: Duration = Duration::from_secs(20);
 
-/// Kills masters under writes, many times; then measures the idle operator. Writes docs/figures.md.
+/// Lets each fault befall masters under writes, many times; then measures the idle operator. Writes docs/figures.md.
 #[derive(Parser)]
 struct Args {
-    /// How many masters are killed.
-    #[arg(long, default_value_t = 20)]
-    kills: usize,
-    /// Resources over which the kills are spread: kubelet lets a container that ends often wait.
+    /// How often each fault happens.
+    #[arg(long, env = "COUNT", default_value_t = 20)]
+    count: usize,
+    /// Only these, and how often each: `hung=5 cable=3`.
+    #[arg(long, env = "FAULTS", value_delimiter = ' ')]
+    faults: Vec<Wanted>,
+    /// Resources over which the runs are spread: kubelet lets a container that ends often wait.
     #[arg(long, default_value_t = 5)]
     resources: usize,
     /// Resources of the idle measurement.
@@ -47,12 +50,14 @@ struct Args {
     out: PathBuf,
 }
 
-/// How the kills are done, for the reader of the result.
-const HOW: &str = "SIGKILL to the master's process, spread over several resources of three instances in memory, all of \
-them full members before each kill. Two clients on a node without the master write every 5 ms through the Service, one \
-plainly and one with WAIT 1; any error closes the connection and a fresh one is opened at once. Write gap: the longest \
-time without an acknowledgement, from just before the kill until all three are full members again. Lost: acknowledged, \
-and not on the master then. About a second of a long gap is kube-proxy's, which leaves that much between two syncs.";
+/// How the runs are done, for the reader of the result.
+const HOW: &str = "Each fault befalls the master of one of several resources of three instances in memory, all of them full \
+members before. Two clients on a node without the master write every 5 ms through the Service, one plainly and one with \
+WAIT 1; any error closes the connection and a fresh one is opened at once. Write gap: the longest time without an \
+acknowledgement, from just before the fault until all three are full members again. Lost: acknowledged, and not on the \
+master then. About a second of a long gap is kube-proxy's, which leaves that much between two syncs. A process hangs by \
+SIGSTOP until its liveness probe ends it. A cable is plugged in again once another master is published; where no more is \
+said, the leading operator is on another node.";
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -61,32 +66,49 @@ async fn main() -> Result<()> {
     cluster.local()?;
     let commit = commit()?;
     fs::create_dir_all(&args.runs)?;
-    let file = args.runs.join(format!("{commit}.jsonl"));
-    let kills = killed(&cluster, &args, &file).await?;
-    let kill_table = kills::table(&kills);
-    println!("\n{kill_table}\n{}", kills::losses(&kills));
+    let every = Fault::ALL.map(|fault| Wanted {
+        fault,
+        count: args.count,
+    });
+    let wanted = if args.faults.is_empty() {
+        &every
+    } else {
+        args.faults.as_slice()
+    };
+    let mut text = format!(
+        "# Figures\n\nCommit {commit}, {}, by `make figures`: three nodes on one machine with {} cores.\n\n{HOW}\n\n",
+        jiff::Zoned::now().date(),
+        std::thread::available_parallelism()?,
+    );
+    let mut judged = vec![];
+    for wanted in wanted {
+        let file = args.runs.join(format!("{commit}-{}.jsonl", wanted.fault.name()));
+        let runs = befallen(&cluster, &args, *wanted, &file).await?;
+        let (table, losses) = (runs::table(&runs), runs::losses(&runs));
+        println!("\n{table}\n{losses}\n");
+        text.push_str(&format!(
+            "## {}\n\n{}\n{losses}\n\n",
+            wanted.fault.title(),
+            table.markdown()
+        ));
+        judged.push(runs::judge(&runs, wanted.fault.bounds()).context(wanted.fault.title()));
+    }
     let idle = measured(&cluster, &args).await?;
     let idle_table = usage(&idle);
     println!("\n{idle_table}\n{}", requests(&idle, &args));
-    let text = format!(
-        "# Figures\n\nCommit {commit}, {}, by `make figures`: three nodes on one machine with {} cores.\n\n\
-         ## A master killed under writes\n\n{HOW}\n\n{}\n{}\n\n\
-         ## The idle operator\n\n{} resources of three instances, no clients, {} s.\n\n{}\n{}\n",
-        jiff::Zoned::now().date(),
-        std::thread::available_parallelism()?,
-        kill_table.markdown(),
-        kills::losses(&kills),
+    text.push_str(&format!(
+        "## The idle operator\n\n{} resources of three instances, no clients, {} s.\n\n{}\n{}\n",
         args.idle_resources,
         args.idle_seconds,
         idle_table.markdown(),
         requests(&idle, &args),
-    );
+    ));
     if let Some(folder) = args.out.parent() {
         fs::create_dir_all(folder)?;
     }
     fs::write(&args.out, text)?;
     println!("Written to {}", args.out.display());
-    kills::judge(&kills)
+    judged.into_iter().collect()
 }
 
 fn commit() -> Result<String> {
@@ -105,39 +127,53 @@ fn commit() -> Result<String> {
     Ok(if changed { format!("{commit}-changed") } else { commit })
 }
 
-async fn killed(cluster: &Cluster, args: &Args, file: &Path) -> Result<Vec<Kill>> {
-    let mut kills = kills::read(file)?;
-    println!("{} of {} kills are done ({})", kills.len(), args.kills, file.display());
-    if kills.len() >= args.kills {
-        return Ok(kills);
+async fn befallen(cluster: &Cluster, args: &Args, wanted: Wanted, file: &Path) -> Result<Vec<Run>> {
+    let mut runs = runs::read(file)?;
+    println!(
+        "{}: {} of {} are done ({})",
+        wanted.fault.title(),
+        runs.len(),
+        wanted.count,
+        file.display()
+    );
+    if runs.len() >= wanted.count {
+        return Ok(runs);
     }
-    let space = Space::create(cluster, &format!("figures-{}", std::process::id())).await?;
-    let outcome = kill_more(&space, args, file, &mut kills).await;
+    let space = Space::create(
+        cluster,
+        &format!("figures-{}-{}", wanted.fault.name(), std::process::id()),
+    )
+    .await?;
+    let outcome = befall_more(&space, args, wanted, file, &mut runs).await;
     outcome.and(space.delete().await)?;
-    Ok(kills)
+    Ok(runs)
 }
 
-async fn kill_more(space: &Space, args: &Args, file: &Path, kills: &mut Vec<Kill>) -> Result<()> {
-    let subjects = apply(space, args.resources).await?;
-    for number in kills.len()..args.kills {
+async fn befall_more(space: &Space, args: &Args, wanted: Wanted, file: &Path, runs: &mut Vec<Run>) -> Result<()> {
+    let most = args.resources.min(wanted.count.saturating_sub(runs.len()));
+    let subjects = apply(space, most, &wanted.fault.spec()).await?;
+    for number in runs.len()..wanted.count {
         let turn = number.checked_rem(subjects.len()).unwrap_or_default();
         let subject = subjects.get(turn).context("--resources must be at least 1")?;
-        let verdict = trial::run(subject, Expect::Failover, async |before| {
-            subject.process(&before.master)?.send(Signal::Kill)
-        })
-        .await?;
-        println!("{:>3}/{} {}: {}", number + 1, args.kills, subject.name, verdict.line());
-        let kill = Kill::of(&subject.name, &verdict)?;
-        kill.keep(file)?;
-        kills.push(kill);
+        let verdict = wanted.fault.befall(subject).await?;
+        println!(
+            "{:>3}/{} {}: {}",
+            number + 1,
+            wanted.count,
+            subject.name,
+            verdict.line()
+        );
+        let run = Run::of(&subject.name, &verdict)?;
+        run.keep(file)?;
+        runs.push(run);
     }
     Ok(())
 }
 
-async fn apply(space: &Space, count: usize) -> Result<Vec<Subject>> {
+async fn apply(space: &Space, count: usize, spec: &Value) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
     for number in 0..count {
-        subjects.push(space.apply(&format!("r{number}"), spec(3)).await?);
+        subjects.push(space.apply(&format!("r{number}"), spec.clone()).await?);
     }
     for subject in &subjects {
         subject.settled(START).await?;
@@ -149,7 +185,7 @@ async fn measured(cluster: &Cluster, args: &Args) -> Result<Idle> {
     println!("\nThe operator with {} idle resources:", args.idle_resources);
     let space = Space::create(cluster, &format!("idle-{}", std::process::id())).await?;
     let measured = async {
-        apply(&space, args.idle_resources).await?;
+        apply(&space, args.idle_resources, &spec(3)).await?;
         sleep(REST).await;
         idle::measure(cluster, Duration::from_secs(args.idle_seconds)).await
     };

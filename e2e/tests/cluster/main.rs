@@ -4,6 +4,7 @@
 //! `e2e/cluster/in-node cp cargo test --offline -p e2e --test cluster -- --test-threads=1 --nocapture d01`.
 
 mod bad_input;
+mod control_plane;
 mod crash;
 mod failover;
 mod lifecycle;
@@ -11,6 +12,7 @@ mod neighbours;
 mod operator;
 mod restart;
 mod scaling;
+mod silence;
 
 use anyhow::Result;
 use e2e::fault::Signal;

@@ -1,0 +1,250 @@
+//! Faults that last: each is a guard that puts right what it broke when it is dropped, however a test ends.
+
+use crate::cluster::{Cluster, Local};
+use crate::fault::{Process, Signal};
+use crate::log::{self, Micros};
+use crate::operator;
+use crate::pod::{address, node};
+use crate::space::until;
+use crate::subject::{Settled, Subject};
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// The longest time until another master is published, whatever befell the one before.
+const PUBLISHED: Duration = Duration::from_secs(40);
+/// Until another operator leads, and all of them are ready.
+const LEADS: Duration = Duration::from_secs(60);
+
+/// A node's cable, pulled.
+#[must_use]
+pub struct Cable {
+    network: PathBuf,
+    port: String,
+}
+
+impl Cable {
+    /// Pulls it: the node reaches nobody and nobody reaches it. Also the moment just before.
+    pub fn pull(local: &Local, node: &str) -> Result<(Self, Micros)> {
+        let (network, port) = local.port(node);
+        let cable = Self { network, port };
+        let at = log::now();
+        cable.set("down")?;
+        Ok((cable, at))
+    }
+
+    fn set(&self, state: &str) -> Result<()> {
+        let network = format!("--net={}", self.network.display());
+        let set = Command::new("nsenter")
+            .args([&network, "ip", "link", "set", &self.port, state])
+            .status()?;
+        ensure!(set.success(), "port {} cannot be set {state}", self.port);
+        Ok(())
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        if let Err(error) = self.set("up") {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// A stopped process, a component of the cluster say. It goes on when this is dropped.
+#[must_use]
+pub struct Paused(Process);
+
+impl Paused {
+    /// Stops it.
+    pub fn stop(process: Process) -> Result<Self> {
+        process.send(Signal::Stop)?;
+        Ok(Self(process))
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        // it may have been ended meanwhile
+        let _ = self.0.send(Signal::Continue);
+    }
+}
+
+/// A component that was killed. It is started again when this is dropped, or asked to.
+#[must_use]
+pub struct Killed {
+    local: Local,
+    node: String,
+    name: &'static str,
+}
+
+impl Killed {
+    /// Kills it.
+    pub fn component(local: &Local, node: &str, name: &'static str) -> Result<Self> {
+        Process::component(local, node, name)?.send(Signal::Kill)?;
+        Ok(Self {
+            local: local.clone(),
+            node: node.to_owned(),
+            name,
+        })
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        if let Err(error) = self.local.start(&self.node, self.name) {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// Packets that a pod does not get, or cannot send. They pass again when this is dropped.
+#[must_use]
+pub struct Filter(Process);
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It vanishes.
+    Dropped,
+    /// It is answered with a reset, as by a firewall that rejects.
+    Reset,
+}
+
+impl Filter {
+    /// What these pods send to the process does not arrive.
+    pub fn from(process: &Process, pods: &[Pod], fate: Fate) -> Result<Self> {
+        let fate = match fate {
+            Fate::Dropped => "drop",
+            Fate::Reset => "meta l4proto tcp reject with tcp reset",
+        };
+        let filter = Self(process.clone());
+        filter.load("input", &format!("ip saddr {{ {} }} {fate}", addresses(pods)?))?;
+        Ok(filter)
+    }
+
+    /// What the process sends to these pods does not arrive.
+    pub fn to(process: &Process, pods: &[Pod]) -> Result<Self> {
+        let filter = Self(process.clone());
+        filter.load("output", &format!("ip daddr {{ {} }} drop", addresses(pods)?))?;
+        Ok(filter)
+    }
+
+    fn load(&self, hook: &str, rule: &str) -> Result<()> {
+        let rules = format!("table ip outage {{\nchain c {{ type filter hook {hook} priority 0; {rule}; }}\n}}\n");
+        let mut child = self.nft(&["-f", "-"]).stdin(Stdio::piped()).spawn()?;
+        child.stdin.take().context("a pipe")?.write_all(rules.as_bytes())?;
+        ensure!(child.wait()?.success(), "nft refuses {rules}");
+        Ok(())
+    }
+
+    fn nft(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &self.0.pid.to_string(), "--net", "nft"])
+            .args(args);
+        command
+    }
+}
+
+impl Drop for Filter {
+    fn drop(&mut self) {
+        let gone = self.nft(&["delete", "table", "ip", "outage"]).status();
+        if !gone.as_ref().is_ok_and(|status| status.success()) {
+            eprintln!("the filter of {} stays: {gone:?}", self.0.pod);
+        }
+    }
+}
+
+fn addresses(pods: &[Pod]) -> Result<String> {
+    let all: Result<Vec<_>> = pods
+        .iter()
+        .map(|pod| {
+            let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
+            address.with_context(|| format!("pod {} has no address", pod.name_any()))
+        })
+        .collect();
+    Ok(all?.join(", "))
+}
+
+/// Pulls the cable of the master's node until another master is published. The moment just before.
+pub async fn unplug(subject: &Subject, before: &Settled) -> Result<Micros> {
+    let (cable, at) = Cable::pull(subject.space.cluster.local()?, node(&before.master))?;
+    another_published(subject, before).await?;
+    drop(cable);
+    Ok(at)
+}
+
+/// Waits until another address than the master's is published.
+pub async fn another_published(subject: &Subject, before: &Settled) -> Result<()> {
+    let former = address(&before.master)?.ip().to_string();
+    until("another master to be published", PUBLISHED, async || {
+        let published = subject.published().await?;
+        Ok(!published.is_empty() && !published.contains(&former))
+    })
+    .await
+}
+
+/// Lets an operator lead that is on this node, or on any but this one.
+pub async fn lead(cluster: &Cluster, place: Place<'_>) -> Result<()> {
+    operator::ready(cluster, LEADS).await?;
+    let leader = operator::leader(cluster).await?;
+    if !place.holds(node(&leader)) {
+        // not by a signal: kubelet lets a container that ends often wait
+        operator::space(cluster).remove(&leader, None).await?;
+    }
+    until("the leader to change", LEADS, async || {
+        let leader = operator::leader(cluster).await?;
+        ensure!(
+            place.holds(node(&leader)),
+            "{} leads on {}",
+            leader.name_any(),
+            node(&leader)
+        );
+        Ok(true)
+    })
+    .await?;
+    operator::ready(cluster, LEADS).await
+}
+
+/// Where an operator is to lead.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// On this node.
+    On(&'a str),
+    /// On another one.
+    Beside(&'a str),
+}
+
+impl Place<'_> {
+    fn holds(self, node: &str) -> bool {
+        match self {
+            Self::On(wanted) => wanted == node,
+            Self::Beside(avoided) => avoided != node,
+        }
+    }
+}
+
+/// Moves the master to a node on which an operator is, and lets that one lead: one fault will take both.
+pub async fn bring_together(subject: &Subject, limit: Duration) -> Result<Settled> {
+    let cluster = &subject.space.cluster;
+    operator::ready(cluster, LEADS).await?;
+    let operators = operator::pods(cluster).await?;
+    let beside = |settled: &Settled| operators.iter().any(|pod| node(pod) == node(&settled.master));
+    let mut settled = subject.settled(limit).await?;
+    if !beside(&settled) {
+        subject.process(&settled.master)?.send(Signal::Kill)?;
+        settled = subject.settled_after(settled.record.term, limit).await?;
+    }
+    ensure!(
+        beside(&settled),
+        "the master is on {}, no operator is",
+        node(&settled.master)
+    );
+    lead(cluster, Place::On(node(&settled.master))).await?;
+    Ok(settled)
+}

@@ -1,0 +1,128 @@
+//! A part of Kubernetes is away.
+
+use crate::{GAP, SETTLE, START, kill_master};
+use anyhow::{Context, Result, ensure};
+use e2e::cluster::Cluster;
+use e2e::fault::Process;
+use e2e::harness::{Needs, run, spec};
+use e2e::log;
+use e2e::operator;
+use e2e::outage::{self, Killed, Paused};
+use e2e::pod::node;
+use e2e::space::{Space, until};
+use e2e::subject::Settled;
+use e2e::trial::{self, Expect, Verdict};
+use k8s_openapi::api::core::v1::Pod;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long the API server is away.
+const AWAY: Duration = Duration::from_secs(20);
+/// Until the first write after it is back: watches and the lease have to begin anew.
+const AFTERWARDS: Duration = Duration::from_secs(15);
+
+/// Nobody's data needs the API server.
+#[test]
+fn o01_the_api_server_is_away() -> Result<()> {
+    run("o01", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let verdict = trial::run(&redis, Expect::SameMaster, async |_| {
+            let at = log::now();
+            let api_server = Killed::component(space.cluster.local()?, "cp", "kube-apiserver")?;
+            sleep(AWAY).await;
+            back(&space.cluster, api_server).await?;
+            Ok(at)
+        })
+        .await?;
+        println!("o01: {}", verdict.line());
+        verdict.ensure_kept()?;
+        ensure!(verdict.lost(false) == 0 && verdict.gap() <= GAP, "{}", verdict.line());
+        ensure!(
+            verdict.before.record.term == verdict.after.record.term,
+            "a failover for nothing"
+        );
+        operator::ready(&space.cluster, SETTLE).await
+    })
+}
+
+/// Whatever was begun stays harmless, and is completed.
+#[test]
+fn o10_the_master_dies_while_the_api_server_is_away() -> Result<()> {
+    run("o10", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let mut returned = 0;
+        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+            let api_server = Killed::component(space.cluster.local()?, "cp", "kube-apiserver")?;
+            let at = kill_master(&redis, before)?;
+            sleep(AWAY).await;
+            back(&space.cluster, api_server).await?;
+            returned = log::now();
+            // It would look again after up to a minute, a new one does at once.
+            for pod in before.pods() {
+                drop(Killed::component(space.cluster.local()?, node(pod), "kube-proxy")?);
+            }
+            Ok(at)
+        })
+        .await?;
+        let first = verdict.first_write().context("nobody wrote again")?;
+        let after = Duration::from_micros(first.saturating_sub(returned));
+        println!(
+            "o10: written {} ms after the return, {}",
+            after.as_millis(),
+            verdict.line()
+        );
+        verdict.ensure_kept()?;
+        ensure!(
+            after <= AFTERWARDS,
+            "written only {after:?} after the API server was back"
+        );
+        operator::ready(&space.cluster, SETTLE).await
+    })
+}
+
+async fn back(cluster: &Cluster, api_server: Killed) -> Result<()> {
+    drop(api_server);
+    let pods = operator::space(cluster);
+    until("the API server to be back", START, async || {
+        pods.list::<Pod>("").await?;
+        Ok(true)
+    })
+    .await
+}
+
+#[test]
+fn o_without_the_controller_manager() -> Result<()> {
+    run("ocm", Needs::Nodes, async |space| {
+        replaced_without(space, "kube-controller-manager", |_| Ok("cp")).await
+    })
+}
+
+#[test]
+fn o_without_the_kubelet_of_the_masters_node() -> Result<()> {
+    run("okl", Needs::Nodes, async |space| {
+        replaced_without(space, "kubelet", |before| Ok(node(&before.master))).await
+    })
+}
+
+/// Clients on the master's node, if there were any, would be lost until theirs goes on.
+#[test]
+fn o_without_the_proxy_of_the_masters_node() -> Result<()> {
+    run("okp", Needs::Nodes, async |space| {
+        replaced_without(space, "kube-proxy", |before| Ok(node(&before.master))).await
+    })
+}
+
+async fn replaced_without(space: &Space, component: &str, place: fn(&Settled) -> Result<&str>) -> Result<()> {
+    let redis = space.apply("a", spec(3)).await?;
+    let verdict: Verdict = trial::run(&redis, Expect::Failover, async |before| {
+        let process = Process::component(space.cluster.local()?, place(before)?, component)?;
+        let paused = Paused::stop(process)?;
+        let at = kill_master(&redis, before)?;
+        outage::another_published(&redis, before).await?;
+        drop(paused);
+        Ok(at)
+    })
+    .await?;
+    println!("without {component}: {}", verdict.line());
+    verdict.ensure_smooth(GAP)
+}
