@@ -65,6 +65,10 @@ pub trait Servers: Sync {
     fn follow(&self, who: &Process, master: &str) -> impl Future<Output = Done> + Send;
     /// Follows nobody.
     fn freeze(&self, who: &Process) -> impl Future<Output = Done> + Send;
+    /// Holds back the writes of a master's clients, for 3 s at most.
+    fn pause(&self, who: &Process) -> impl Future<Output = Done> + Send;
+    /// Lets them go on.
+    fn resume(&self, who: &Process) -> impl Future<Output = Done> + Send;
     /// Is no master any more, fenced and without applications.
     fn demote(&self, who: &Process) -> impl Future<Output = Done> + Send;
     /// Becomes master with replication users for these pods, and verifies the claim.
@@ -134,6 +138,8 @@ async fn run(step: &Step, servers: &impl Servers, api: &impl Api) -> Done {
         Step::Freeze(who) => servers.freeze(who).await,
         Step::Promote { claim, users } => servers.promote(claim, users).await,
         Step::Guard { on, replicas, lag } => servers.guard(on, *replicas, *lag).await,
+        Step::Pause(who) => servers.pause(who).await,
+        Step::Resume(who) => servers.resume(who).await,
         Step::Demote(who) => servers.demote(who).await,
         Step::Serve(who) => servers.serve(who).await,
         Step::CutClients(on) => servers.cut_clients(on).await,

@@ -22,6 +22,9 @@ use wire::Wire;
 /// How long a call may take unless told otherwise.
 pub const CALL_LIMIT: Duration = Duration::from_millis(500);
 
+/// How long clients may be held back by a switchover that nobody ends: the operator died in the middle.
+pub const PAUSE: Duration = Duration::from_secs(3);
+
 const INFO: [&str; 6] = ["INFO", "server", "replication", "persistence", "keyspace", "errorstats"];
 
 /// A user of a server. Its password appears in no log and no error.
@@ -136,6 +139,24 @@ impl Connection {
         self.checked(answer::replication(replies.last()))
     }
 
+    /// Holds back the writes of all clients for [`PAUSE`], or until [`resume`](Self::resume). Reads and replication go on.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn pause(&self) -> Result<(), CallError> {
+        let millis = PAUSE.as_millis().to_string();
+        self.run(&[words("CLIENT PAUSE", &["CLIENT", "PAUSE", &millis, "WRITE"])])
+            .await
+    }
+
+    /// Lets clients write again.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn resume(&self) -> Result<(), CallError> {
+        self.run(&[words("CLIENT UNPAUSE", &["CLIENT", "UNPAUSE"])]).await
+    }
+
     /// Makes a master a fenced replica of nobody, and closes the connections of `applications`, a user. In one transaction:
     /// whoever comes back finds that it refuses.
     ///
@@ -150,6 +171,7 @@ impl Connection {
                 "CLIENT KILL",
                 &["CLIENT", "KILL", "USER", applications, "SKIPME", "yes"],
             ),
+            words("CLIENT UNPAUSE", &["CLIENT", "UNPAUSE"]),
             words("INFO", &INFO),
         ];
         let replies = self.wire.transact(&commands).await?;
@@ -165,6 +187,7 @@ impl Connection {
         let open = ["CONFIG", "SET", answer::GUARD, "0", answer::SERVES, "yes"];
         let mut commands = vec![replica_of("NO", "ONE"), words("CONFIG SET", &open)];
         commands.extend(users.iter().map(|login| set_user(&login.user, &login.password)));
+        commands.push(words("CLIENT UNPAUSE", &["CLIENT", "UNPAUSE"]));
         commands.push(words("INFO", &INFO));
         let replies = self.wire.transact(&commands).await?;
         let replication = self.checked(answer::replication(replies.last()))?;

@@ -80,6 +80,14 @@ impl Servers for Instances<'_> {
         done(on, self.to(on)?.set_guard(replicas, lag).await)
     }
 
+    async fn pause(&self, who: &Process) -> Done {
+        done(who, self.to(who)?.pause().await)
+    }
+
+    async fn resume(&self, who: &Process) -> Done {
+        done(who, self.to(who)?.resume().await)
+    }
+
     async fn demote(&self, who: &Process) -> Done {
         done(who, self.to(who)?.demote(names::USER_DEFAULT).await)
     }

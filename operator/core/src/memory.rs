@@ -20,6 +20,8 @@ pub struct Memory {
     pub succeeded: Option<(u64, Moment)>,
     /// Since when there is no record and nobody answers as a master.
     pub recordless_since: Option<Moment>,
+    /// When a switchover was given up last.
+    pub switch_failed: Option<Moment>,
     /// The run id of a master that answered in the middle of its election, and when.
     pub spared: Option<(String, Moment)>,
     /// The run id of the recorded master, of which `heard` tells.
@@ -69,6 +71,11 @@ impl Memory {
             self.note_members(view);
         }
         let phase = view.as_ref().map(|view| (view.record.term, view.record.phase));
+        if let Some((term, Phase::Switching, _)) = self.phase
+            && phase == Some((term, Phase::Steady))
+        {
+            self.switch_failed = Some(now);
+        }
         if self.phase.map(|(term, phase, _)| (term, phase)) != phase {
             self.phase = phase.map(|(term, phase)| (term, phase, now));
         }

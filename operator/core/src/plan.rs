@@ -57,6 +57,10 @@ pub enum Step {
     },
     /// Follow nobody: id and offset stay as they are.
     Freeze(Process),
+    /// Hold back the writes of a master's clients, for 3 s at most.
+    Pause(Process),
+    /// Let them go on.
+    Resume(Process),
     /// No longer be a master: follow nobody, close the fence and the applications' connections, in one transaction.
     Demote(Process),
     /// Become master, with replication users for these pod uids, and verify that it is what was claimed.
@@ -120,6 +124,8 @@ pub enum Reason {
     ForeignData,
     /// Pods beyond the wanted number stay because one of them is the master.
     MasterOnSurplusPod,
+    /// Another one should be master, and none is there that could.
+    SwitchoverWaits,
     /// More than one instance takes writes.
     TwoMasters,
 }
@@ -143,6 +149,7 @@ impl Step {
         match self {
             Self::Record(record) => match record.phase {
                 crate::record::Phase::Steady => "record-steady",
+                crate::record::Phase::Switching => "record-switching",
                 crate::record::Phase::Electing => "record-electing",
                 crate::record::Phase::Promoting => "record-promoting",
             },
@@ -153,6 +160,8 @@ impl Step {
             Self::DropUser { .. } => "drop-user",
             Self::Follow { .. } => "follow",
             Self::Freeze(_) => "freeze",
+            Self::Pause(_) => "pause",
+            Self::Resume(_) => "resume",
             Self::Demote(_) => "demote",
             Self::Promote { .. } => "promote",
             Self::Guard { .. } => "guard",

@@ -45,6 +45,8 @@ impl Process {
 pub enum Phase {
     /// The recorded master serves.
     Steady,
+    /// The master's clients are paused until the target has caught up.
+    Switching,
     /// Members are being frozen and counted.
     Electing,
     /// The claimed one is being promoted.
@@ -113,6 +115,9 @@ pub struct Record {
     /// The replication id before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_id: Option<String>,
+    /// Whom a switchover is to make master.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Process>,
     /// Who is being promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
@@ -162,6 +167,7 @@ impl Record {
             id: String::new(),
             promoted_at: 0,
             previous_id: None,
+            target: None,
             claim: None,
             members: BTreeMap::new(),
             copies: BTreeSet::new(),
@@ -235,6 +241,9 @@ impl Record {
         }
         if self.phase != Phase::Promoting && self.master.is_none() {
             return Some("no master outside phase Promoting".to_owned());
+        }
+        if self.phase == Phase::Switching && self.target.is_none() {
+            return Some("phase Switching without a target".to_owned());
         }
         if self.master.is_none() && !self.members.is_empty() {
             return Some("members without a master".to_owned());

@@ -185,7 +185,7 @@ impl Facts {
 /// Nothing goes on until a person, or a fault's end, changes something.
 fn stalls(reason: Reason) -> bool {
     match reason {
-        Reason::WaitingForPods => false,
+        Reason::WaitingForPods | Reason::SwitchoverWaits => false,
         Reason::RecordOfNewerVersion
         | Reason::RecordUnreadable
         | Reason::AmbiguousData

@@ -6,7 +6,6 @@ use super::{Aside, Master, Proof, Say, View, adopt};
 use crate::observed::Policy;
 use crate::plan::{Reason, Step};
 use crate::record::{Claim, Phase, Process, Record};
-use std::cmp::Reverse;
 use std::time::Duration;
 
 /// How long a policy that may do without a quorum waits for the members that it does not reach yet.
@@ -186,25 +185,29 @@ pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside:
     Count::TooFew
 }
 
-/// The largest frozen offset; ties by priority, then not on the old master's node, then the lowest ordinal. One with
-/// priority 0 is never chosen, and nobody is chosen who lacks what such a one has.
+/// The largest frozen offset; ties by [`preference`]. One with priority 0 is never chosen, and nobody is chosen who lacks
+/// what such a one has.
 fn choose<'a>(view: &View, frozen: &[Living<'a>]) -> Option<Living<'a>> {
     let most = frozen.iter().map(|it| it.answer.replication.offset).max()?;
-    let old_node = view.record.master.as_ref().map(|master| master.node.as_str());
     let best = frozen
         .iter()
         .filter(|it| it.answer.replication.offset == most && it.answer.replication.priority > 0);
-    best.copied().min_by_key(|it| {
-        let instance = it.instance;
-        let same_node = !instance.node.is_empty() && old_node == Some(&instance.node);
-        (
-            it.answer.replication.priority,
-            same_node,
-            instance.deleting,
-            Reverse(view.is_wanted(instance)),
-            instance.ordinal,
-        )
-    })
+    best.copied().min_by_key(|it| preference(view, *it))
+}
+
+/// Of those that have the same data: a switchover's target, then by priority, then one that stays, then one that is not on
+/// the old master's node, then the lowest ordinal.
+pub(super) fn preference(view: &View, it: Living) -> impl Ord + use<> {
+    let instance = it.instance;
+    let old_node = view.record.master.as_ref().map(|master| master.node.as_str());
+    let target = view.record.target.as_ref().map(|process| process.uid.as_str());
+    (
+        target != Some(&instance.uid),
+        !view.is_wanted(instance),
+        it.answer.replication.priority,
+        !instance.node.is_empty() && old_node == Some(&instance.node),
+        instance.ordinal,
+    )
 }
 
 /// Who, and the id and offset under which it was frozen; then the promotion itself.
@@ -256,8 +259,13 @@ pub(super) fn all_joining(next: &mut Record, former: Option<Process>) {
 fn back(view: &View) -> Vec<Step> {
     let mut next = view.next();
     next.phase = Phase::Steady;
-    next.claim = None;
+    (next.claim, next.target) = (None, None);
     let mut steps = vec![Step::Record(next)];
+    if let Master::Serves(master) = view.master()
+        && view.record.target.is_some()
+    {
+        steps.extend(master.instance.process().map(Step::Resume));
+    }
     steps.extend(unfreeze(view));
     steps
 }

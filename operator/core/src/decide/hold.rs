@@ -2,6 +2,7 @@
 
 use super::{Aside, Say, View};
 use crate::plan::Step;
+use crate::record::Phase;
 use std::time::Duration;
 
 /// A successor that does nothing with the record for this long is none: its name was written by hand, or it is gone
@@ -23,6 +24,10 @@ pub(super) fn take_over(view: &View, aside: &mut Aside) -> Say {
     }
     let mut next = view.next();
     next.holder.clone_from(&view.seen.holder);
+    // Whether its clients are still paused is not known: whoever wants the switchover begins it again.
+    if next.phase == Phase::Switching {
+        (next.phase, next.target) = (Phase::Steady, None);
+    }
     Some((vec![Step::Record(next)], "take the record over"))
 }
 

@@ -21,6 +21,7 @@ mod restart;
 mod silence;
 mod start;
 mod suspect;
+mod switch;
 mod view;
 
 pub use evidence::{Master, Proof};
@@ -38,7 +39,7 @@ use std::time::Duration;
 type Say = Option<(Vec<Step>, &'static str)>;
 
 /// The rules, in the order in which they are asked.
-const RULES: [fn(&View, &mut Aside) -> Say; 16] = [
+const RULES: [fn(&View, &mut Aside) -> Say; 17] = [
     hold::take_over,
     publish::publish,
     hold::touch_slice,
@@ -48,6 +49,7 @@ const RULES: [fn(&View, &mut Aside) -> Say; 16] = [
     elect::elect,
     promote::promote,
     heal::send_away,
+    switch::switch,
     leave::leave,
     join::join,
     guard::guard,

@@ -82,19 +82,18 @@ pub(super) fn is_as_claimed(it: &Replication, claim: &Claim) -> bool {
 /// It is master. A former one that still answers as master is demoted first; then the new one is published, its
 /// siblings are told, and the record says Steady with everybody joining.
 fn finish(view: &View, claim: &Claim, it: &Replication) -> (Vec<Step>, &'static str) {
-    if let Master::Serves(former) = view.master()
-        && former.instance.uid != claim.process.uid
-    {
-        let demote = former
-            .instance
-            .process()
-            .filter(|_| former.instance.attached)
-            .map(Step::Demote);
-        return (demote.into_iter().collect(), "demote the former master");
-    }
+    let demoted = match view.master() {
+        Master::Serves(former) | Master::Demoted(former) if former.instance.uid != claim.process.uid => {
+            if !former.instance.attached {
+                return (vec![], "wait for the connection of the former master");
+            }
+            former.instance.process().map(Step::Demote)
+        }
+        _ => None,
+    };
     let mut next = view.next();
     next.phase = Phase::Steady;
-    next.claim = None;
+    (next.claim, next.target) = (None, None);
     next.previous_id = Some(claim.id.clone());
     next.id.clone_from(&it.id);
     next.promoted_at = it.forked_at.unwrap_or_default();
@@ -105,7 +104,8 @@ fn finish(view: &View, claim: &Claim, it: &Replication) -> (Vec<Step>, &'static 
     let lives = |p: &crate::record::Process| p.uid != claim.process.uid && view.end_of(p).is_none();
     elect::all_joining(&mut next, former.filter(lives));
     let siblings: Vec<_> = next.members.values().map(|member| member.process.clone()).collect();
-    let mut steps = vec![Step::Publish(claim.process.clone()), Step::Record(next)];
+    let mut steps: Vec<_> = demoted.into_iter().collect();
+    steps.extend([Step::Publish(claim.process.clone()), Step::Record(next)]);
     let told = siblings
         .iter()
         .filter_map(|process| view.living(process))

@@ -63,7 +63,9 @@ impl View<'_> {
         let lasts = self.seen.now.since(since);
         let down_after = self.seen.desired.down_after;
         let others_listened = match self.record.phase {
-            Phase::Steady => !heard_before && self.unheard_for(master) >= Some(down_after.max(UNHEARD)),
+            Phase::Steady | Phase::Switching => {
+                !heard_before && self.unheard_for(master) >= Some(down_after.max(UNHEARD))
+            }
             Phase::Electing | Phase::Promoting => true,
         };
         let patience = if others_listened {

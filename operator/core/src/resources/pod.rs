@@ -81,6 +81,7 @@ fn redis(spec: &RedisSpec) -> Container {
             protocol: Some("TCP".to_owned()),
             ..ContainerPort::default()
         }]),
+        lifecycle: Some(probes::lifecycle()),
         liveness_probe: Some(probes::liveness()),
         readiness_probe: Some(probes::readiness()),
         startup_probe: Some(probes::startup()),

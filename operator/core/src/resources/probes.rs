@@ -1,16 +1,17 @@
-//! The kubelet's probes: scripts in the ConfigMap that ask the server as their own user.
+//! The kubelet's probes and its preStop hook: scripts in the ConfigMap that ask the server as their own user.
 //!
 //! *Loading* and *busy* are alive, so that neither a dataset that loads for an hour nor a long script costs a process;
 //! only silence does, which also ends a hung one.
 
-use k8s_openapi::api::core::v1::{ExecAction, Probe};
+use k8s_openapi::api::core::v1::{ExecAction, Lifecycle, LifecycleHandler, Probe};
 
 use crate::config::CONFIG_DIR;
 
 /// The scripts by file name.
-pub(super) const SCRIPTS: [(&str, &str); 4] = [
+pub(super) const SCRIPTS: [(&str, &str); 5] = [
     ("ask.sh", include_str!("scripts/ask.sh")),
     ("liveness.sh", include_str!("scripts/liveness.sh")),
+    ("prestop.sh", include_str!("scripts/prestop.sh")),
     ("readiness.sh", include_str!("scripts/readiness.sh")),
     ("startup.sh", include_str!("scripts/startup.sh")),
 ];
@@ -43,11 +44,26 @@ pub(super) fn startup() -> Probe {
     }
 }
 
+/// Holds SIGTERM off until another one is master.
+pub(super) fn lifecycle() -> Lifecycle {
+    Lifecycle {
+        pre_stop: Some(LifecycleHandler {
+            exec: Some(exec("prestop.sh")),
+            ..LifecycleHandler::default()
+        }),
+        ..Lifecycle::default()
+    }
+}
+
+fn exec(name: &str) -> ExecAction {
+    ExecAction {
+        command: Some(vec![format!("{CONFIG_DIR}/{name}")]),
+    }
+}
+
 fn script(name: &str, failures: i32) -> Probe {
     Probe {
-        exec: Some(ExecAction {
-            command: Some(vec![format!("{CONFIG_DIR}/{name}")]),
-        }),
+        exec: Some(exec(name)),
         timeout_seconds: Some(3),
         failure_threshold: Some(failures),
         ..Probe::default()

@@ -95,6 +95,18 @@ fn f04_failover_with_one_behind() {
 }
 
 #[test]
+fn f04_switchover() {
+    let mut begin = World::healthy(3);
+    begin.kill(0);
+    begin.kill(1);
+    begin.until(|world| world.published() == Some(2));
+    begin.start(0);
+    begin.start(1);
+    begin.settle();
+    f04(&begin, |world| world.desired.replicas = 2);
+}
+
+#[test]
 fn f04_leave() {
     f04(&World::healthy(3), |world| {
         world.delete(2);

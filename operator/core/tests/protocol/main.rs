@@ -19,4 +19,5 @@ mod random;
 mod restart;
 mod silence;
 mod start;
+mod switch;
 mod world;

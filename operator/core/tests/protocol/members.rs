@@ -69,6 +69,7 @@ fn r03_a_master_on_a_surplus_pod_stays_and_is_named() {
     world.settle();
     assert_eq!(world.master(), 2);
     world.desired.replicas = 1;
+    world.server_mut(0).priority = 0;
     let plan = world.settle();
     assert!(reasons(&plan).contains(&Reason::MasterOnSurplusPod), "{plan:?}");
     assert_eq!(world.published(), Some(2));

@@ -39,8 +39,9 @@ fn members() -> impl Strategy<Value = Vec<Member>> {
 
 prop_compose! {
     fn record()(
-        phase in prop_oneof![3 => Just(Phase::Steady), 2 => Just(Phase::Electing), 2 => Just(Phase::Promoting)],
+        phase in prop_oneof![3 => Just(Phase::Steady), 1 => Just(Phase::Switching), 2 => Just(Phase::Electing), 2 => Just(Phase::Promoting)],
         master in weighted(0.9, (0..PODS).prop_flat_map(process)),
+        target in (0..PODS).prop_flat_map(process),
         claim in (0..PODS).prop_flat_map(process),
         claimed in (id(), offset()),
         id in id(),
@@ -62,6 +63,7 @@ prop_compose! {
             term: numbers.1,
             holder: holder.to_owned(),
             phase,
+            target: (phase == Phase::Switching).then_some(target),
             claim: (phase == Phase::Promoting).then_some(Claim { process: claim, id: id_then, offset }),
             master,
             id,

@@ -67,6 +67,8 @@ pub fn announced_first(seen: &Observed, plan: &Plan) -> Verdict {
             Step::Publish(who) => is_master(who) || now.claim.as_ref().is_some_and(|claim| claim.process.is(who)),
             Step::DeletePod { uid, .. } => !now.processes().any(|process| process.uid == *uid),
             Step::CutClients(who) => !is_master(who),
+            Step::Pause(who) => is_master(who) && now.phase == Phase::Switching,
+            Step::Resume(who) => is_master(who),
             Step::Record(_) | Step::TouchSlice | Step::Label { .. } | Step::Serve(_) => true,
         };
         law(fine, || format!("law 11: {step:?} under {now:?}"))?;

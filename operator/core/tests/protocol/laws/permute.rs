@@ -18,6 +18,7 @@ fn process(mut process: Process) -> Process {
 
 fn rename_record(record: &mut Record) {
     record.master = record.master.take().map(process);
+    record.target = record.target.take().map(process);
     if let Some(claim) = &mut record.claim {
         claim.process = process(claim.process.clone());
     }
@@ -54,9 +55,13 @@ fn rename_step(step: &Step) -> Step {
     let mut step = step.clone();
     match &mut step {
         Step::Record(record) => rename_record(record),
-        Step::Publish(who) | Step::Freeze(who) | Step::Demote(who) | Step::Serve(who) | Step::CutClients(who) => {
-            *who = process(who.clone())
-        }
+        Step::Publish(who)
+        | Step::Freeze(who)
+        | Step::Demote(who)
+        | Step::Pause(who)
+        | Step::Resume(who)
+        | Step::Serve(who)
+        | Step::CutClients(who) => *who = process(who.clone()),
         Step::AddUser { on, .. } | Step::DropUser { on, .. } | Step::Guard { on, .. } => *on = process(on.clone()),
         Step::Follow { who, .. } => *who = process(who.clone()),
         Step::Promote { claim, users } => {

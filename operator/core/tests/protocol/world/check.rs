@@ -66,7 +66,7 @@ impl World {
                 let named = match record.phase {
                     Phase::Steady => record.master.as_ref(),
                     Phase::Promoting => promoting.map(|claim| &claim.process),
-                    Phase::Electing => None,
+                    Phase::Electing | Phase::Switching => None,
                 };
                 assert!(
                     named.is_some_and(|named| named.is(who)),

@@ -113,8 +113,12 @@ impl World {
         self.flow();
         let linked = self.linked_to(ordinal, 0);
         let n = u32::try_from(self.draw()).unwrap();
+        let now = self.now;
         let server = self.server_mut(ordinal);
-        if !server.master || server.mood != Mood::Fine || linked < server.guard {
+        let paused = server
+            .paused
+            .is_some_and(|since| now.since(since) < Duration::from_secs(3));
+        if paused || !server.master || server.mood != Mood::Fine || linked < server.guard {
             return false;
         }
         server.data.push(n);

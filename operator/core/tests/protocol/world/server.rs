@@ -65,6 +65,8 @@ pub struct Server {
     pub misdirected: u64,
     /// Nothing arrives since then: the link breaks after `repl-timeout`.
     pub stalled: Option<Moment>,
+    /// Since when the writes of clients are held back, for 3 s.
+    pub paused: Option<Moment>,
     /// Bytes that have arrived and wait to be applied.
     pub unread: u64,
     /// When anything arrived from its master last.
@@ -100,6 +102,7 @@ impl Server {
             appendonly: false,
             misdirected: 0,
             stalled: None,
+            paused: None,
             unread: 0,
             heard: Moment::default(),
             late: None,
@@ -143,7 +146,7 @@ impl Server {
             (self.master, self.placed, self.link) = (true, true, Link::Down(None));
             self.host.clear();
         }
-        (self.guard, self.serves) = (0, true);
+        (self.guard, self.serves, self.paused) = (0, true, None);
         self.users.extend(users);
     }
 

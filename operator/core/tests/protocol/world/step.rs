@@ -109,7 +109,12 @@ impl World {
     fn command(&mut self, step: &Step) -> Result<(), &'static str> {
         let to = match step {
             Step::AddUser { on, .. } | Step::DropUser { on, .. } | Step::Guard { on, .. } | Step::CutClients(on) => on,
-            Step::Follow { who, .. } | Step::Freeze(who) | Step::Demote(who) | Step::Serve(who) => who,
+            Step::Follow { who, .. }
+            | Step::Freeze(who)
+            | Step::Demote(who)
+            | Step::Pause(who)
+            | Step::Resume(who)
+            | Step::Serve(who) => who,
             Step::Promote { claim, .. } => &claim.process,
             _ => return Err("no command"),
         };
@@ -134,7 +139,10 @@ impl World {
                 server.follow(master, now);
             }
             Step::Freeze(_) => server.follow("127.0.0.1", now),
+            Step::Pause(_) => server.paused = Some(now),
+            Step::Resume(_) => server.paused = None,
             Step::Demote(_) => {
+                server.paused = None;
                 server.follow("127.0.0.1", now);
                 server.serves = false;
                 self.cut_clients.push(name);

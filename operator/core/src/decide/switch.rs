@@ -1,0 +1,133 @@
+//! A planned change of master: writes are paused, the target catches up, the master is demoted, and an election in which
+//! it is a candidate like the others promotes whoever has everything. No write is lost.
+
+use super::view::Living;
+use super::{Aside, Master, Say, View, elect, guard};
+use crate::plan::{Reason, Step};
+use crate::record::{Phase, Process, Record, Stage};
+use std::time::Duration;
+
+/// How long the target may take to catch up: clients are paused for 3 s.
+const PATIENCE: Duration = Duration::from_millis(2_000);
+/// How long after one that failed it is tried again: each holds clients up.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How soon its progress is looked at again.
+const SOON: Duration = Duration::from_millis(5);
+
+/// Begins a switchover that is wanted, or carries on with the one that is on record.
+pub(super) fn switch(view: &View, aside: &mut Aside) -> Say {
+    match view.record.phase {
+        Phase::Switching => Some(carry_on(view, aside)),
+        Phase::Steady => begin(view, aside),
+        Phase::Electing | Phase::Promoting => None,
+    }
+}
+
+/// Only from a state in which the target may be promoted whatever happens next: everybody is full, and E = G.
+fn begin(view: &View, aside: &mut Aside) -> Say {
+    let Master::Serves(master) = view.master() else {
+        return None;
+    };
+    let why = wish(view, master)?;
+    let calm = view.record.members.values().all(|member| member.stage == Stage::Full)
+        && view.record.quorum == guard::target(view.record)
+        && master.answer.guard == view.record.quorum;
+    if !calm || !master.instance.attached {
+        return None;
+    }
+    let Some(target) = target(view) else {
+        let text = format!("{why}, and no replica is in sync that could be master instead");
+        aside.note(Reason::SwitchoverWaits, text);
+        return None;
+    };
+    let failed = view
+        .seen
+        .memory
+        .switch_failed
+        .map(|at| AGAIN.saturating_sub(view.seen.now.since(at)));
+    if let Some(left) = failed.filter(|left| !left.is_zero()) {
+        let text = format!(
+            "{why}, and {} did not catch up in time; it is tried again",
+            target.instance.pod
+        );
+        aside.note(Reason::SwitchoverWaits, text);
+        aside.wake(left);
+        return None;
+    }
+    let mut next = view.next();
+    next.phase = Phase::Switching;
+    next.target = target.instance.process();
+    Some((
+        vec![Step::Record(next), Step::Pause(master.instance.process()?)],
+        "begin a switchover",
+    ))
+}
+
+/// Why another one should be master, for people; none if nothing asks for it.
+fn wish(view: &View, master: Living) -> Option<String> {
+    let instance = master.instance;
+    let pod = &instance.pod;
+    if instance.deleting {
+        return Some(format!("master {pod} is being deleted"));
+    }
+    (instance.ordinal >= view.seen.desired.replicas).then(|| format!("master {pod} is beyond spec.replicas"))
+}
+
+/// The best of those that stay: full, in sync, and not to be taken away next.
+fn target<'a>(view: &View<'a>) -> Option<Living<'a>> {
+    let full = view.living_at(Stage::Full).map(|(_, living)| living);
+    let fit = full.filter(|it| {
+        let may = it.answer.replication.priority > 0 && it.instance.attached;
+        let linked = it.answer.replication.upstream.as_ref().is_some_and(|up| up.link_up);
+        may && linked && view.is_wanted(it.instance)
+    });
+    fit.min_by_key(|it| elect::preference(view, *it))
+}
+
+/// The target has everything that the paused master has: intent to elect, then the demotion, after which the master's
+/// offset is final. Not in time: the master goes on.
+fn carry_on(view: &View, aside: &mut Aside) -> (Vec<Step>, &'static str) {
+    let Master::Serves(master) = view.master() else {
+        return (
+            vec![Step::Record(electing(view))],
+            "the master is gone in the middle of a switchover: elect",
+        );
+    };
+    let target = view.record.target.as_ref().and_then(|process| view.living(process));
+    let waited = view
+        .seen
+        .memory
+        .phase
+        .map_or(Duration::ZERO, |(.., since)| view.seen.now.since(since));
+    let Some((target, process)) = target.zip(master.instance.process()).filter(|_| waited < PATIENCE) else {
+        return (abort(view, master), "the target does not catch up: end the switchover");
+    };
+    let it = &target.answer.replication;
+    if it.id == view.record.id && it.offset >= master.answer.replication.offset && target.instance.attached {
+        return (
+            vec![Step::Record(electing(view)), Step::Freeze(process)],
+            "demote the master for the target",
+        );
+    }
+    aside.wake(SOON);
+    (vec![], "wait for the target to catch up")
+}
+
+fn electing(view: &View) -> Box<Record> {
+    let to = view
+        .record
+        .target
+        .as_ref()
+        .map_or("another", |process: &Process| &process.pod);
+    let mut next = view.next_term(format!("Switchover to {to}"));
+    next.phase = Phase::Electing;
+    next
+}
+
+fn abort(view: &View, master: Living) -> Vec<Step> {
+    let mut next = view.next();
+    (next.phase, next.target) = (Phase::Steady, None);
+    let mut steps = vec![Step::Record(next)];
+    steps.extend(master.instance.process().map(Step::Resume));
+    steps
+}
