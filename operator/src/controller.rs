@@ -22,7 +22,7 @@ use futures::{StreamExt, stream};
 use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt};
-use redis_operator_core::api::Redis;
+use redis_operator_core::api::{LastFailover, Redis};
 use redis_operator_core::memory::Memory;
 use redis_operator_core::observed::Observed;
 use redis_operator_core::plan::{Plan, Step};
@@ -178,19 +178,26 @@ impl Scene for Leading<'_> {
             return;
         };
         if let Some((last, took)) = self.held.trace.done(seen, step, context.clock.now()) {
-            context.metrics.failed_over(took);
             let (from, to) = (
                 last.from.clone().unwrap_or_default(),
                 last.to.clone().unwrap_or_default(),
             );
-            let note = format!(
-                "{to} replaced {from} {} ms after the fault was noticed; at most {} bytes of its stream are missing",
-                took.as_millis(),
-                last.bytes_possibly_lost.unwrap_or_default()
-            );
-            context
-                .events
-                .tell(redis, Kind::Warning, "FailedOver", "Failover", note);
+            let millis = took.as_millis();
+            if is_planned(&last) {
+                let note = format!("{to} took over from {from}, {millis} ms after {from} had stopped to take writes");
+                context
+                    .events
+                    .tell(redis, Kind::Normal, "SwitchedOver", "Switchover", note);
+            } else {
+                context.metrics.failed_over(took);
+                let note = format!(
+                    "{to} replaced {from} {millis} ms after the fault was noticed; at most {} bytes of its stream are missing",
+                    last.bytes_possibly_lost.unwrap_or_default()
+                );
+                context
+                    .events
+                    .tell(redis, Kind::Warning, "FailedOver", "Failover", note);
+            }
             self.held.last_failover = Some(last);
         }
         announce(context, redis, step);
@@ -221,6 +228,12 @@ impl Scene for Leading<'_> {
             settled = settle(self.context, self.resource, self.held, redis, seen, plan) => settled,
         }
     }
+}
+
+fn is_planned(last: &LastFailover) -> bool {
+    last.reason
+        .as_ref()
+        .is_some_and(|reason| reason.starts_with("Switchover"))
 }
 
 /// A term that begins in another way than by a failover is told with its reason.

@@ -162,10 +162,8 @@ fn probes_follow_a_process_from_its_start_to_its_end() {
     assert!(!server.probe("liveness.sh") && !server.probe("startup.sh") && !server.probe("readiness.sh"));
 }
 
-#[test]
-fn a_replica_is_ready_while_its_link_is_up() {
-    let master = Server::start(spec(&[]));
-    master.promote();
+/// A replica whose link to that master is up.
+fn replica_of(master: &Server) -> Server {
     let rules = redis_operator_core::credentials::replication_acl("uid", "password");
     let words: Vec<_> = ["acl", "setuser"]
         .into_iter()
@@ -173,21 +171,44 @@ fn a_replica_is_ready_while_its_link_is_up() {
         .collect();
     assert_eq!(master.operator(&words), "OK");
     let replica = Server::start(spec(&[]));
-    assert_eq!(
-        replica.operator(&["config", "set", "masteruser", "r-uid", "masterauth", "password"]),
-        "OK"
-    );
-    assert_eq!(
-        replica.operator(&["replicaof", "127.0.0.1", &master.port.to_string()]),
-        "OK"
-    );
+    let credentials = ["config", "set", "masteruser", "r-uid", "masterauth", "password"];
+    assert_eq!(replica.operator(&credentials), "OK");
+    let follow = ["replicaof", "127.0.0.1", &master.port.to_string()];
+    assert_eq!(replica.operator(&follow), "OK");
     replica.until("the link is up", |replica| {
         replica.operator(&["info", "replication"]).contains("link_status:up")
     });
+    replica
+}
+
+#[test]
+fn a_replica_is_ready_while_its_link_is_up() {
+    let master = Server::start(spec(&[]));
+    master.promote();
+    let replica = replica_of(&master);
     assert!(replica.probe("readiness.sh"));
     drop(master);
     replica.until("the link is down", |replica| !replica.probe("readiness.sh"));
     assert!(replica.probe("liveness.sh"));
+}
+
+#[test]
+fn r01_r17_the_end_of_a_master_waits_for_a_successor_if_there_can_be_one() {
+    let mut master = Server::start(spec(&[]));
+    assert!(master.probe("prestop.sh"), "a replica may go at once");
+    master.promote();
+    assert!(master.probe("prestop.sh"), "and so may a master without replicas");
+    let replica = replica_of(&master);
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| master.probe("prestop.sh"));
+        // as long as that takes it is looked at several times
+        assert!(replica.probe("readiness.sh") && replica.probe("liveness.sh"));
+        assert!(!waits.is_finished());
+        assert_eq!(master.operator(&["replicaof", "127.0.0.1", "1"]), "OK");
+        assert!(waits.join().unwrap());
+    });
+    master.end();
+    assert!(master.probe("prestop.sh"), "nobody is there to wait for");
 }
 
 #[test]
