@@ -26,3 +26,4 @@ mod hung;
 mod late;
 mod quorum;
 mod restart;
+mod switch;

@@ -100,21 +100,26 @@ pub(super) fn candidates<'a>(view: &View<'a>) -> Vec<Living<'a>> {
 pub(super) fn freezes(view: &View, candidates: &[Living]) -> Vec<Step> {
     let waited = view.seen.memory.phase.filter(|(_, phase, _)| *phase == Phase::Electing);
     let waited = waited.is_some_and(|(_, _, since)| view.seen.now.since(since) >= DRAIN);
-    let silent = matches!(view.master(), Master::Silent(_));
+    let master = view.master();
     let ready = candidates
         .iter()
-        .filter(|it| !it.answer.replication.is_frozen() && (waited || is_drained(**it, silent)));
+        .filter(|it| !it.answer.replication.is_frozen() && (waited || is_drained(**it, &master)));
     ready
         .filter_map(|it| Some(Step::Freeze(it.instance.process()?)))
         .collect()
 }
 
-/// It has seen its link close, and applied all that came before. The link to a silent master does not close.
-fn is_drained(it: Living, silent: bool) -> bool {
+/// It has applied all that it received, and nothing more can come: its link has closed; or stays open to a demoted master
+/// whose last byte it has (a demotion does not close it), or to a silent one.
+fn is_drained(it: Living, master: &Master) -> bool {
     let r = &it.answer.replication;
-    r.upstream
-        .as_ref()
-        .is_none_or(|up| (silent || !up.link_up) && up.read_offset <= r.offset)
+    let Some(upstream) = &r.upstream else { return true };
+    let ended = match master {
+        Master::Silent(_) => true,
+        Master::Demoted(former) => !upstream.link_up || r.offset >= former.answer.replication.offset,
+        _ => !upstream.link_up,
+    };
+    ended && upstream.read_offset <= r.offset
 }
 
 /// One that is not frozen yet hears the silent master: it lives after all.
