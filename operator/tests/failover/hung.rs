@@ -1,14 +1,76 @@
-//! One instance hangs while another one's failover runs.
+//! An instance hangs: its address accepts connections, and nothing answers.
 
 use crate::operator::settled;
 use redis_operator_core::observed::Reach;
+use serde_json::json;
 use std::time::{Duration, Instant};
+
+/// The master hangs under writes; when it runs again, everything is over. Time to another published master.
+async fn the_master_hangs(down_after: &str) -> Duration {
+    let (world, mut operator) = settled(3).await;
+    world.edit(|redis| redis["spec"]["downAfter"] = json!(down_after));
+    world.write_to_all(20);
+    let mut stale = world.application(0);
+    let writer = world.ledger.keep_writing(&world.api, 1);
+    let begun = Instant::now();
+    world.pods[&0].stop();
+    operator.until_replaced(&world, 0).await;
+    let published = begun.elapsed();
+    // it waits in the socket of the hung process
+    stale.send(&["SET", "stale", "1"]);
+    operator
+        .until(&world, "the sibling to be full", |_, _| world.record().quorum == 1)
+        .await;
+    let gap = writer.stop();
+    println!(
+        "downAfter {down_after}: published {} ms after the stop; write gap {} ms",
+        published.as_millis(),
+        gap.as_millis()
+    );
+    let master = world.master();
+    world.pods[&0].resume();
+    operator.settle(&world, 2).await;
+    assert_eq!(world.master(), master);
+    let said = stale.reply();
+    assert!(["OK", ""].contains(&said.as_str()) || said.starts_with('-'), "{said}");
+    assert_eq!(stale.call(&["PING"]), "", "its clients were cut");
+    for ordinal in 0..3 {
+        assert_eq!(world.application(ordinal).call(&["GET", "stale"]), "(nil)");
+    }
+    world.assert_nothing_lost();
+    published
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d02_f06_a_hung_master_is_replaced_and_does_no_harm_when_it_resumes() {
+    let took = the_master_hangs("2s").await;
+    assert!(took < Duration::from_millis(4400), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d02_f06_a_hung_master_is_replaced_sooner_if_that_is_wanted() {
+    let took = the_master_hangs("1s").await;
+    assert!(took < Duration::from_millis(3400), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d13_a_stall_of_one_and_a_half_seconds_is_no_failover() {
+    let (world, mut operator) = settled(3).await;
+    world.write(5);
+    let pod = world.pods[&0].resume_after(Duration::from_millis(1500));
+    operator.stays_calm(&world, Duration::from_secs(3)).await;
+    pod.join().unwrap();
+    operator.settle(&world, 2).await;
+    assert_eq!((world.master(), world.record().term), (0, 1));
+    world.write(5);
+    world.assert_nothing_lost();
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn o03_an_instance_that_hangs_does_not_delay_a_failover() {
     let (mut world, mut operator) = settled(4).await;
     world.write(20);
-    world.pod(3).stop();
+    world.pods[&3].stop();
     operator
         .until(&world, "the silence to be noticed", |seen, _| {
             matches!(seen.instances["redis-a-3"].reach, Reach::Silent { .. })
@@ -20,7 +82,7 @@ async fn o03_an_instance_that_hangs_does_not_delay_a_failover() {
     let took = begun.elapsed();
     println!("published {} ms after the kill, one of four hanging", took.as_millis());
     assert!(took < Duration::from_millis(1500), "{took:?}");
-    world.pod(3).resume();
+    world.pods[&3].resume();
     world.start(0);
     operator.settle(&world, 3).await;
     world.assert_nothing_lost();

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(9);
 /// How long a client that goes on writing waits for replicas.
 const SOON: Duration = Duration::from_millis(300);
+/// After what silence such a client gives its connection up.
+const SILENT: Duration = Duration::from_millis(500);
 
 /// Acknowledged writes, by key.
 #[derive(Clone, Default)]
@@ -58,7 +60,7 @@ impl Ledger {
         let thread = std::thread::spawn(move || {
             let (mut client, mut last, mut gap) = (None, Instant::now(), Duration::ZERO);
             while !stopped.load(Ordering::Relaxed) {
-                client = client.or_else(|| of_master(&api));
+                client = client.or_else(|| Some(of_master(&api)?.hurry(SILENT)));
                 let done = client
                     .as_mut()
                     .is_some_and(|client| ledger.write(client, replicas, SOON).is_ok());
@@ -72,19 +74,27 @@ impl Ledger {
             }
             gap
         });
-        Writer { stop, thread }
+        Writer {
+            ledger: self.clone(),
+            stop,
+            thread,
+        }
     }
 }
 
 /// A client that writes all the time.
 pub(crate) struct Writer {
+    ledger: Ledger,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Duration>,
 }
 
 impl Writer {
-    /// Stops it; the longest time without an acknowledgement.
+    /// Stops it after one more acknowledgement; the longest time without one.
     pub(crate) fn stop(self) -> Duration {
+        let count = || self.ledger.acknowledged.lock().unwrap().len();
+        let before = count();
+        wait("another write", || count() > before);
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
@@ -96,6 +106,14 @@ impl World {
         let wanted = self.record().quorum;
         assert!(wanted > 0 || self.pods.len() == 1, "no number for WAIT is safe yet");
         self.write_to(wanted, count);
+    }
+
+    /// Data that takes a while to send, save and load if each key is delayed.
+    pub(crate) fn fill(&self, keys: usize, bytes: usize) {
+        let (mut client, value) = (self.application(self.master()), "x".repeat(bytes));
+        for key in 0..keys {
+            assert_eq!(client.call(&["SET", &format!("filler:{key}"), &value]), "OK");
+        }
     }
 
     /// Writes that every member has acknowledged.

@@ -14,16 +14,21 @@ mod fake_api;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod apart;
 mod ledger;
 mod operator;
 mod pod;
 mod world;
 
+mod busy;
 mod detect;
 mod elect;
 mod fence;
 mod hung;
 mod late;
+mod links;
+mod network;
 mod quorum;
 mod restart;
 mod switch;
+mod sync;

@@ -28,6 +28,8 @@ use tokio::time::timeout;
 const LIMIT: Duration = Duration::from_millis(500);
 /// What a condition that must come true is given; far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often to look where something must not happen.
+const OFTEN: Duration = Duration::from_millis(100);
 
 /// One operator process under one lease.
 pub(crate) struct Operator {
@@ -213,6 +215,32 @@ impl Operator {
                 let _ = timeout(rest, self.woken.notified()).await;
             }
         }
+    }
+
+    /// Passes for that long, in which the master is neither replaced nor doubted so far that others are frozen. What was
+    /// told to people meanwhile.
+    pub(crate) async fn stays_calm(&mut self, world: &World, time: Duration) -> Vec<String> {
+        let (term, begun, mut notes) = (world.record().term, Instant::now(), vec![]);
+        while begun.elapsed() < time {
+            let (seen, plan) = self.look(world).await;
+            let record = record(&seen).unwrap();
+            assert_eq!(
+                (record.term, record.phase),
+                (term, Phase::Steady),
+                "{:#?}\n{seen:#?}",
+                self.held.log
+            );
+            let done = self.act(world, &seen, &plan).await;
+            for note in plan.notes.iter().map(|note| note.message.clone()) {
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+            if let Some(rest) = pass::rest(self.held.pods.waits(), &plan, &done) {
+                let _ = timeout(rest.min(OFTEN), self.woken.notified()).await;
+            }
+        }
+        notes
     }
 
     /// Passes until nothing is left to do and that many members are full.

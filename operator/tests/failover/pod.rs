@@ -7,6 +7,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The port of every instance.
@@ -65,7 +66,7 @@ impl Pod {
             .redis_conf
             .replace("/etc/redis-auth", &dir.to_string())
             .replace("dir /data", &format!("dir {dir}/data"));
-        let text = format!("{moved}bind {ip}\nlogfile {dir}/log\n{more}\n");
+        let text = format!("{moved}bind {ip}\nbind-source-addr {ip}\nlogfile {dir}/log\n{more}\n");
         fs::write(self.dir.join("redis.conf"), text).unwrap();
         fs::write(self.dir.join("auth.conf"), &files.auth_conf).unwrap();
         let mut command = Command::new("redis-server");
@@ -106,7 +107,7 @@ impl Pod {
 
     /// SIGSTOP: it hangs from now on.
     pub(crate) fn stop(&self) {
-        self.signal("STOP");
+        signal(self.pid(), "STOP");
         let state = format!("/proc/{}/stat", self.pid());
         crate::support::wait("the process to stop", || {
             fs::read_to_string(&state).is_ok_and(|stat| stat.contains(") T "))
@@ -115,22 +116,21 @@ impl Pod {
 
     /// SIGCONT.
     pub(crate) fn resume(&self) {
-        self.signal("CONT");
+        signal(self.pid(), "CONT");
+    }
+
+    /// SIGSTOP now, SIGCONT after that time.
+    pub(crate) fn resume_after(&self, time: Duration) -> JoinHandle<()> {
+        self.stop();
+        let pid = self.pid();
+        std::thread::spawn(move || {
+            std::thread::sleep(time);
+            signal(pid, "CONT");
+        })
     }
 
     fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
     }
 
     /// The pod as the API server shows it, with these labels.
@@ -168,4 +168,9 @@ impl Drop for Pod {
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    assert!(status.unwrap().success(), "kill -s {name} {pid}");
 }

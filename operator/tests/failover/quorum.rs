@@ -18,7 +18,7 @@ fn hangs(seen: &Observed, ordinal: u32) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn e25_the_only_one_with_a_write_leaves() {
     let (mut world, mut operator) = settled(3).await;
-    world.pod(2).stop();
+    world.pods[&2].stop();
     world.write_past_the_stopped();
     world.delete(1);
     operator
@@ -26,7 +26,7 @@ async fn e25_the_only_one_with_a_write_leaves() {
         .await;
     world.kill(0);
     world.notice_end(0);
-    world.pod(2).resume();
+    world.pods[&2].resume();
     operator.until_replaced(&world, 0).await;
     assert_eq!(world.master(), 1);
     world.assert_nothing_lost();
@@ -53,7 +53,7 @@ async fn e26_the_guard_is_raised_while_only_one_has_a_write() {
     });
     let reply = world.application(0).call(&["SET", "a", "1"]);
     assert!(reply.starts_with("-NOREPLICAS"), "{reply}");
-    world.pod(1).stop();
+    world.pods[&1].stop();
     world.kill(0);
     for ordinal in [2, 3] {
         world.pod(ordinal).resume();
@@ -64,7 +64,7 @@ async fn e26_the_guard_is_raised_while_only_one_has_a_write() {
         })
         .await;
     assert_eq!(world.master(), 0, "nobody else was published");
-    world.pod(1).resume();
+    world.pods[&1].resume();
     operator.until_replaced(&world, 0).await;
     assert_eq!(world.master(), 1);
     world.start(0);

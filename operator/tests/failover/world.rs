@@ -194,6 +194,11 @@ impl World {
         client
     }
 
+    /// A setting of a server.
+    pub(crate) fn set(&self, ordinal: u32, name: &str, value: &str) {
+        assert_eq!(self.as_operator(ordinal).call(&["CONFIG", "SET", name, value]), "OK");
+    }
+
     /// A field of a server's INFO.
     pub(crate) fn info(&self, ordinal: u32, field: &str) -> String {
         self.as_operator(ordinal).info(field).unwrap_or_default()

@@ -15,15 +15,24 @@ impl Client {
     }
 
     pub(crate) fn try_connect(address: SocketAddr) -> Option<Self> {
-        let stream = TcpStream::connect(address).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Some(Self {
-            stream: BufReader::new(stream),
-        })
+        TcpStream::connect(address).ok().map(Self::over)
     }
 
-    /// The reply as text: an error with its `-`, an array as lines, `(nil)`; empty if the connection was closed.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    /// Does not wait longer than this for a reply.
+    pub(crate) fn hurry(self, limit: Duration) -> Self {
+        self.stream.get_ref().set_read_timeout(Some(limit)).unwrap();
+        self
+    }
+
+    /// The reply as text: an error with its `-`, an array as lines, `(nil)`; empty if the connection was closed, or is silent.
     pub(crate) fn call(&mut self, words: &[&str]) -> String {
         self.send(words);
         self.reply()
