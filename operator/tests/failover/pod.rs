@@ -1,12 +1,12 @@
 //! A pod: one redis-server process at an address of its own, and what the kubelet says of it.
 
-use crate::support::free_address;
+use crate::support::{free_address, spawn};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -69,12 +69,7 @@ impl Pod {
         let text = format!("{moved}bind {ip}\nbind-source-addr {ip}\nlogfile {dir}/log\n{more}\n");
         fs::write(self.dir.join("redis.conf"), text).unwrap();
         fs::write(self.dir.join("auth.conf"), &files.auth_conf).unwrap();
-        let mut command = Command::new("redis-server");
-        command.arg(self.dir.join("redis.conf")).stdout(Stdio::null());
-        let child = command
-            .spawn()
-            .expect("redis-server is needed for these tests: apt-get install redis-server");
-        self.child = Some(child);
+        self.child = Some(spawn(&self.dir.join("redis.conf")));
         self.running = Some((self.starts, Timestamp::now()));
         self.starts += 1;
         let begun = Instant::now();

@@ -207,11 +207,20 @@ fn run(ip: IpAddr, dir: &Path, options: &ServerOptions) -> Child {
     let config = format!("{own}{OWNED}{fence}{USERS}{}\n", options.lines);
     let path = dir.join("redis.conf");
     fs::write(&path, config).unwrap();
-    Command::new("redis-server")
-        .arg(path)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("redis-server is needed for these tests: apt-get install redis-server")
+    spawn(&path)
+}
+
+/// A server of that configuration: what REDIS_SERVER names, else the machine's redis-server.
+pub(crate) fn spawn(config: &Path) -> Child {
+    let program = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+    let mut command = Command::new(&program);
+    let child = command.arg(config).stdout(Stdio::null()).spawn();
+    child.unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}; install it: apt-get install redis-server",
+            program.display()
+        )
+    })
 }
 
 /// An address of 127.0.0.0/8 that nobody else uses: by process and by count.
