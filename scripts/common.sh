@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 TARGET=${CARGO_TARGET_DIR:-target}
+# What fails says why in its chain of errors; where in the harness that was tells nothing.
+export RUST_LIB_BACKTRACE=${RUST_LIB_BACKTRACE:-0}
 CACHE=${REDIS_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/redis-operator}
 NAMESPACE=redis-operator-system
 DEPLOYMENT=deployment/redis-operator

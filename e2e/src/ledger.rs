@@ -79,6 +79,14 @@ impl Seen {
         self.timeline.iter().filter(|entry| entry.holders.len() > 1).collect()
     }
 
+    /// Who had a title, one after the other. Nobody in between is nobody else.
+    pub fn succession(&self, title: &str) -> Vec<&str> {
+        let entries = self.timeline.iter().filter(|entry| entry.title == title);
+        let mut holders: Vec<&str> = entries.flat_map(|entry| &entry.holders).map(String::as_str).collect();
+        holders.dedup();
+        holders
+    }
+
     /// When this holder was first the only one with the title, after a moment.
     pub fn first(&self, title: &str, after: Micros) -> Option<&Entry> {
         let mut entries = self.timeline.iter();
@@ -145,6 +153,19 @@ mod tests {
         assert_eq!(seen.violations(), Vec::<&Entry>::new());
         assert_eq!(seen.timeline.len(), 3, "a, nobody, b");
         assert_eq!(seen.first(TITLE, 4).unwrap().holders, ["b".to_owned()].into());
+    }
+
+    #[test]
+    fn who_comes_back_is_named_again() {
+        let events = |names: &[&str]| {
+            let on = names.iter().map(|name| Event::Apply(pod(name, true)));
+            on.zip(names.iter().map(|name| Event::Apply(pod(name, false))))
+                .flat_map(|(on, off)| [on, off])
+                .collect()
+        };
+        assert_eq!(seen(events(&["a", "b"])).succession(TITLE), ["a", "b"]);
+        assert_eq!(seen(events(&["a", "b", "a", "a"])).succession(TITLE), ["a", "b", "a"]);
+        assert_eq!(seen(events(&["a"])).succession("other"), Vec::<&str>::new());
     }
 
     #[test]

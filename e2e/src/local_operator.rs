@@ -1,26 +1,33 @@
 //! The operator's real binary as a process of the test, in the control plane's network, so that it can be ended or stopped
 //! at one of its fail points.
 
+use crate::log::{self, Micros};
 use crate::space::{Space, call};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
 use std::env;
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// A short lease: what is tested is what comes after it, not how long it lasts.
+/// A lease as long as the default, renewed for longer: an operator on a busy machine must not lose it before its fail point.
 const LEASE: [&str; 6] = [
     "--lease-duration",
-    "1s",
+    "3s",
     "--renew-deadline",
-    "700ms",
+    "2500ms",
     "--retry-period",
     "200ms",
 ];
 const LOOK: Duration = Duration::from_millis(20);
+
+/// So many logs are shown after a failure: the last case's operators.
+const SHOWN: usize = 4;
+/// And so many of their last lines.
+const LINES: usize = 60;
 
 /// A running operator that serves one namespace. Dropping it ends it.
 pub struct LocalOperator {
@@ -29,22 +36,35 @@ pub struct LocalOperator {
     log: PathBuf,
 }
 
-/// What has become of its process.
+/// What a fail point does to its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It runs.
-    Runs,
-    /// It is stopped, and may be resumed.
-    Stopped,
-    /// It has ended.
-    Ended,
+pub enum Action {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP: it may be resumed.
+    Stop,
 }
+
+impl Action {
+    /// As `REDIS_OPERATOR_FAIL_POINT` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// SIGKILL.
+const KILLED: i32 = 9;
 
 impl LocalOperator {
     /// Starts one. Its name is the first part of its holder's; `fail_point` is `NAME:kill` or `NAME:stop`.
     pub fn start(space: &Space, name: &str, fail_point: Option<&str>) -> Result<Self> {
         let local = space.cluster.local()?;
-        let log = env::temp_dir().join(format!("{}-{name}.log", space.name));
+        let folder = folder(space);
+        fs::create_dir_all(&folder)?;
+        let log = folder.join(format!("{name}.log"));
         let mut command = Command::new(program()?);
         command.env("KUBECONFIG", local.kubeconfig());
         command.args([
@@ -79,7 +99,7 @@ impl LocalOperator {
         loop {
             let lease = call(space.api::<Lease>().get_opt("redis-operator")).await?;
             let holder = lease.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default();
-            if holder.starts_with(&format!("{}/", self.name)) {
+            if self.is(&holder) {
                 return Ok(());
             }
             ensure!(
@@ -91,33 +111,55 @@ impl LocalOperator {
         }
     }
 
-    /// What has become of its process.
-    pub fn state(&mut self) -> Result<State> {
-        if self.child.try_wait()?.is_some() {
-            return Ok(State::Ended);
-        }
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let stopped = status
-            .lines()
-            .any(|line| line.starts_with("State:") && line.contains('T'));
-        Ok(if stopped { State::Stopped } else { State::Runs })
-    }
-
-    /// Waits until it is not running any more: its fail point was reached.
-    pub async fn reached(&mut self, limit: Duration) -> Result<State> {
+    /// Waits until its fail point was reached and did what it says. Any other end is an error: a panic, say.
+    pub async fn reached(&mut self, action: Action, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         loop {
-            let state = self.state()?;
-            if state != State::Runs {
-                return Ok(state);
+            let done = self.done()?;
+            if let Some(done) = done {
+                let reached = done == action && self.said()?.contains("fail point reached");
+                ensure!(reached, "{} did {done:?} by itself:\n{}", self.name, self.said()?);
+                return Ok(());
             }
             ensure!(
                 Instant::now() < deadline,
-                "its fail point was never reached:\n{}",
+                "the fail point of {} was never reached:\n{}",
+                self.name,
                 self.said()?
             );
             sleep(LOOK).await;
         }
+    }
+
+    /// None as long as its process runs.
+    fn done(&mut self) -> Result<Option<Action>> {
+        if let Some(ended) = self.child.try_wait()? {
+            ensure!(
+                ended.signal() == Some(KILLED),
+                "{} ended: {ended}\n{}",
+                self.name,
+                self.said()?
+            );
+            return Ok(Some(Action::Kill));
+        }
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let mut states = status.lines().filter_map(|line| line.strip_prefix("State:"));
+        let state = states.next().and_then(|state| state.split_whitespace().next());
+        Ok((state == Some("T")).then_some(Action::Stop))
+    }
+
+    /// Resumes it, and waits until it has noticed that it does not lead any more: from then on it sends nothing.
+    /// Returns the moment just before.
+    pub async fn resume(&self, limit: Duration) -> Result<Micros> {
+        let at = log::now();
+        self.signal("-CONT")?;
+        self.says("the lease is lost", limit).await?;
+        Ok(at)
+    }
+
+    /// Whether this holder, as the record has it, is this operator.
+    pub fn is(&self, holder: &str) -> bool {
+        holder.split('/').next() == Some(&self.name)
     }
 
     /// Sends its process a signal, such as `-CONT` or `-TERM`.
@@ -130,7 +172,7 @@ impl LocalOperator {
     }
 
     /// Waits until its log has this text.
-    pub async fn says(&self, text: &str, limit: Duration) -> Result<()> {
+    async fn says(&self, text: &str, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         while !self.said()?.contains(text) {
             ensure!(
@@ -155,8 +197,35 @@ impl Drop for LocalOperator {
         // it has ended, or ends now
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_file(&self.log);
     }
+}
+
+/// Where the logs of a namespace's operators are, those included that have ended.
+fn folder(space: &Space) -> PathBuf {
+    env::temp_dir().join(&space.name)
+}
+
+/// The last lines that each of a namespace's operators logged, the last ones that were started only.
+pub fn logs(space: &Space) -> Result<String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder(space))? {
+        let entry = entry?;
+        files.push((entry.metadata()?.created()?, entry.path()));
+    }
+    files.sort();
+    let mut text = String::new();
+    for (_, file) in files.iter().rev().take(SHOWN).rev() {
+        let log = fs::read_to_string(file)?;
+        let skipped = log.lines().count().saturating_sub(LINES);
+        let lines: Vec<_> = log.lines().skip(skipped).collect();
+        text.push_str(&format!("--- {}\n{}\n", file.display(), lines.join("\n")));
+    }
+    Ok(text)
+}
+
+/// Removes the logs.
+pub fn forget(space: &Space) -> Result<()> {
+    Ok(fs::remove_dir_all(folder(space))?)
 }
 
 /// The operator's program, one folder above a test's.

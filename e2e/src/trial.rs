@@ -68,15 +68,26 @@ pub enum Expect {
     SameMaster,
 }
 
-/// Does something to a settled resource while two writers write, one of them with WAIT 1, and judges what they saw once
-/// everybody has rejoined.
+/// Does something to a settled resource on a quiet cluster while two writers write, one of them with WAIT 1, and judges
+/// what they saw once everybody has rejoined.
 pub async fn run(
     subject: &Subject,
     expect: Expect,
     fault: impl AsyncFnOnce(&Settled) -> Result<Micros>,
 ) -> Result<Verdict> {
-    let before = subject.settled(SETTLE_LIMIT).await?;
+    subject.settled(SETTLE_LIMIT).await?;
     quiet(&subject.space.cluster).await?;
+    under_writes(subject, expect, BEFORE, fault).await
+}
+
+/// The same on a cluster that may be busy with others, after writing for this long: gaps say little then.
+pub async fn under_writes(
+    subject: &Subject,
+    expect: Expect,
+    warm_up: Duration,
+    fault: impl AsyncFnOnce(&Settled) -> Result<Micros>,
+) -> Result<Verdict> {
+    let before = subject.settled(SETTLE_LIMIT).await?;
     let observer = subject.observe().await?;
     let orders = [("plain", None), ("wait", Some(1))];
     let mut writers = Vec::new();
@@ -88,7 +99,7 @@ pub async fn run(
     for (_, writer) in &mut writers {
         writer.acknowledged_after(0, WRITE_LIMIT).await?;
     }
-    sleep(BEFORE).await;
+    sleep(warm_up).await;
     let begun = log::now();
     let at = fault(&before).await?;
     let after = match expect {

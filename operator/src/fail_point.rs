@@ -37,6 +37,13 @@ impl FromStr for FailPoint {
     }
 }
 
+impl FailPoint {
+    fn names(&self, name: &str) -> bool {
+        let part = name.split_once('.').map(|(_, part)| part);
+        self.name == name || part == Some(&self.name)
+    }
+}
+
 /// Arms the fail point of this process, once.
 pub fn arm(point: FailPoint) {
     tracing::warn!(?point, "a fail point is armed: this process will end or stop itself");
@@ -48,10 +55,10 @@ pub fn arm(point: FailPoint) {
 }
 
 /// Marks a point. If it is the armed one and is reached for the first time, the process gets its signal before this
-/// returns; otherwise nothing happens.
+/// returns; otherwise nothing happens. Of `WHY.WHERE`, `WHERE` alone arms every point that ends so.
 pub fn reach(name: &str) {
     let Some(armed) = ARMED.get() else { return };
-    if armed.point.name != name || armed.fired.swap(true, Ordering::SeqCst) {
+    if !armed.point.names(name) || armed.fired.swap(true, Ordering::SeqCst) {
         return;
     }
     tracing::warn!(name, signal = ?armed.point.signal, "fail point reached");
@@ -82,6 +89,15 @@ mod tests {
             })
         );
         assert!(":kill".parse::<FailPoint>().is_err());
+    }
+
+    #[test]
+    fn the_reason_may_be_left_out() {
+        let names = |point: &str, name: &str| point.parse::<FailPoint>().unwrap().names(name);
+        assert!(names("freeze.after-freeze", "freeze.after-freeze"));
+        assert!(names("after-freeze", "freeze.after-freeze"));
+        assert!(!names("elect.after-freeze", "freeze.after-freeze"));
+        assert!(!names("freeze", "freeze.after-freeze"));
     }
 
     const VICTIM: &str = "REDIS_OPERATOR_TEST_VICTIM";

@@ -1,197 +1,213 @@
-//! The operator ends, or is late, at every boundary between two steps of a failover and of what follows it.
+//! The operator ends, or is late, at every boundary between two steps.
 //!
-//! One operator is armed with a fail point, another stands by. The master's process is killed under writes; the armed one
-//! ends (or stops, and is resumed after its successor has finished) exactly there. `E2E_CRASH=all` stops it everywhere too.
+//! One operator is armed with a fail point, another stands by. Something happens under writes; the armed one ends there,
+//! or stops and is resumed after its successor has finished. What follows a step within one plan begins where that step
+//! ended, so `after-X` stands here only where X is the last of its kind. Every boundary of a failover is always played; all
+//! the others are with `E2E_CRASH=all`.
 
-use crate::{SETTLE, START, kill_master};
-use anyhow::{Context, Result, ensure};
-use e2e::client::Writer;
-use e2e::harness::{Needs, run, spec};
-use e2e::local_operator::{LocalOperator, State};
-use e2e::log;
+mod case;
+mod first_start;
+
+use crate::SETTLE;
+use anyhow::{Context, Result};
+use case::{Case, Stage, Trigger};
+use e2e::harness::{Needs, run};
+use e2e::local_operator::{self, Action};
 use e2e::operator;
-use e2e::space::{Space, call, until};
-use e2e::subject::{Settled, Subject};
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
-use std::time::{Duration, Instant};
+use e2e::space::Space;
+use std::env;
+use std::time::Duration;
+use tokio::time::timeout;
 
-/// From the intent to the last sibling.
-const FAILOVER: [&str; 9] = [
-    "elect.before-record-electing",
-    "elect.before-freeze",
-    "elect.after-freeze",
-    "promote.before-record-promoting",
-    "promote.before-promote",
-    "promote.after-promote",
-    "publish-the-new-master.before-record-steady",
-    "publish-the-new-master.before-follow",
-    "publish-the-new-master.after-follow",
+/// From the intent to the claim. The master's process ends.
+const ELECTION: [Points; 5] = [
+    &["elect.before-record-electing"],
+    &["before-freeze"],
+    &["after-freeze"],
+    &["promote.before-record-promoting"],
+    &["promote.before-promote"],
 ];
-/// What the new master brings with it.
-const AFTERWARDS: [&str; 4] = [
-    "members-are-full.before-record-steady",
-    "set-the-write-guard.before-guard",
-    "raise-the-quorum.before-record-steady",
-    "label.before-label",
+/// From the promotion to the last sibling.
+const PROMOTION: [Points; 5] = [
+    &["promote.after-promote"],
+    &["publish-the-new-master.before-publish"],
+    &["publish-the-new-master.before-record-steady"],
+    &["publish-the-new-master.before-follow"],
+    &["publish-the-new-master.after-follow"],
 ];
-/// A fail point is reached within this, the return of a pod included.
-const REACHED: Duration = Duration::from_secs(30);
-/// A lease of a second, taken over.
-const LEADS: Duration = Duration::from_secs(10);
+/// The successor ends as well, in the middle of taking over.
+const SUCCESSORS: [Points; 3] = [
+    &["after-freeze", "touch-the-slice.before-touch-slice"],
+    &["promote.before-promote", "take-the-record-over.after-record-promoting"],
+    &[
+        "publish-the-new-master.before-publish",
+        "observe.before-attach",
+        "publish-the-new-master.before-record-steady",
+    ],
+];
+/// What the new master, and the return of the old one, bring with them.
+const AFTERWARDS: [Points; 10] = [
+    &["members-are-full.before-record-steady"],
+    &["set-the-write-guard.before-guard"],
+    &["raise-the-quorum.before-record-steady"],
+    &["label.before-label"],
+    &["members-leave.after-record-steady"],
+    &["cut-off-who-is-no-member.after-drop-user"],
+    &["members-join.after-record-steady"],
+    &["follow-the-master.before-follow"],
+    &["follow-the-master.after-follow"],
+    &["heal.before-serve"],
+];
+/// A leader begins, and nothing else happens.
+const LEADING: [Points; 5] = [
+    &["observe.after-record"],
+    &["observe.before-attach"],
+    &["take-the-record-over.before-record-steady"],
+    &["take-the-record-over.after-record-steady"],
+    &["publish-the-master.before-publish"],
+];
+/// A fourth instance comes.
+const GROWING: [Points; 4] = [
+    &["members-join.before-record-steady"],
+    &["follow-the-master.before-add-user"],
+    &["follow-the-master.after-add-user"],
+    &["members-are-full.before-record-steady"],
+];
+/// And goes.
+const SHRINKING: [Points; 4] = [
+    &["members-leave.before-record-steady"],
+    &["cut-off-who-is-no-member.before-drop-user"],
+    &["members-have-left.before-record-steady"],
+    &["lower-the-write-guard.before-guard"],
+];
+/// A Redis starts for the first time.
+const FIRST_START: [Points; 8] = [
+    &["first-start-promote.before-record-promoting"],
+    &["first-start-promote.before-promote"],
+    &["first-start-promote.after-promote"],
+    &["touch-the-slice.before-touch-slice"],
+    &["publish-the-new-master.before-publish"],
+    &["publish-the-new-master.after-record-steady"],
+    &["the-master-drew-a-new-replication-id.before-record-steady"],
+    &["follow-the-master.before-add-user"],
+];
+/// Resumed a whole failover too late: what it holds in its hand was right for a master before the last.
+const VERY_LATE: [Points; 4] = [
+    &["promote.before-promote"],
+    &["publish-the-new-master.before-publish"],
+    &["label.before-label"],
+    &["label.after-label"],
+];
+/// All cases of a test within this, so that there is time left to bring the cluster's own operators back.
+const LIMIT: Duration = Duration::from_secs(210);
+
+type Points = &'static [&'static str];
 
 #[test]
-fn f04_the_operator_is_killed_between_any_two_steps() -> Result<()> {
+fn f04_e01_the_operator_is_killed_between_any_two_steps() -> Result<()> {
+    let lanes = [
+        cases(Trigger::MasterEnds, &ELECTION),
+        [
+            cases(Trigger::MasterEnds, &PROMOTION),
+            chosen(cases(Trigger::MasterEnds, &AFTERWARDS)),
+        ]
+        .concat(),
+        [
+            cases(Trigger::MasterEnds, &SUCCESSORS),
+            chosen(scaling()),
+            chosen(cases(Trigger::Lead, &LEADING)),
+        ]
+        .concat(),
+        chosen(cases(Trigger::Lead, &FIRST_START)),
+    ];
     run("f04", Needs::Nodes, async |space| {
-        let points = FAILOVER.iter().chain(&AFTERWARDS).map(|point| (*point, "kill"));
-        without_the_deployed(space, points.collect()).await
+        without_the_deployed(space, async || together(space, Action::Kill, lanes).await).await
     })
 }
 
 #[test]
 fn f14_f19_o07_a_late_operator_does_no_harm() -> Result<()> {
+    let lanes = [
+        [
+            cases(Trigger::MasterEnds, &ELECTION),
+            chosen(cases(Trigger::MasterEnds, &AFTERWARDS)),
+        ]
+        .concat(),
+        [
+            cases(Trigger::MasterEnds, &PROMOTION),
+            chosen(cases(Trigger::Lead, &LEADING)),
+        ]
+        .concat(),
+        [cases(Trigger::MasterEndsTwice, &VERY_LATE), chosen(scaling())].concat(),
+        chosen(cases(Trigger::Lead, &FIRST_START)),
+    ];
     run("f14", Needs::Nodes, async |space| {
-        let more = if std::env::var("E2E_CRASH").is_ok_and(|it| it == "all") {
-            &AFTERWARDS[..]
-        } else {
-            &[]
-        };
-        let points = FAILOVER.iter().chain(more).map(|point| (*point, "stop"));
-        without_the_deployed(space, points.collect()).await
+        without_the_deployed(space, async || together(space, Action::Stop, lanes).await).await
     })
 }
 
-/// The cluster's own operators would do the work in the place of the test's.
-async fn without_the_deployed(space: &Space, points: Vec<(&str, &str)>) -> Result<()> {
+/// These if everything is asked for; else none.
+fn chosen(cases: Vec<Case>) -> Vec<Case> {
+    let all = env::var("E2E_CRASH").is_ok_and(|asked| asked == "all");
+    if all { cases } else { vec![] }
+}
+
+fn cases(trigger: Trigger, points: &[Points]) -> Vec<Case> {
+    points.iter().map(|points| Case { points, trigger }).collect()
+}
+
+/// A fourth instance comes and goes, again and again.
+fn scaling() -> Vec<Case> {
+    let shrinking = cases(Trigger::Shrink, &SHRINKING);
+    let both = cases(Trigger::Grow, &GROWING).into_iter().zip(shrinking);
+    both.flat_map(|(up, down)| [up, down]).collect()
+}
+
+/// Each lane waits most of its time, so they run side by side, every one in a namespace of its own. The last one plays
+/// first starts.
+async fn together(space: &Space, action: Action, lanes: [Vec<Case>; 4]) -> Result<()> {
+    let one = async |name: &str, cases: &[Case]| {
+        let play = async |space: &Space| {
+            let mut stage = Stage::begin(space, name, action).await?;
+            for case in cases {
+                Box::pin(stage.play(case)).await.with_context(|| case.name(action))?;
+            }
+            Ok(())
+        };
+        lane(space, name, play).await
+    };
+    let [a, b, c, starts] = &lanes;
+    let start = async |space: &Space| first_start::run(space, action, starts).await;
+    // on the heap: unoptimised, all of them are more than a thread's stack
+    let outcomes = tokio::join!(
+        Box::pin(one("a", a)),
+        Box::pin(one("b", b)),
+        Box::pin(one("c", c)),
+        Box::pin(lane(space, "start", start)),
+    );
+    outcomes.0.and(outcomes.1).and(outcomes.2).and(outcomes.3)
+}
+
+/// Plays in a new namespace, and says at once what failed: the other lanes go on.
+async fn lane(space: &Space, name: &str, play: impl AsyncFnOnce(&Space) -> Result<()>) -> Result<()> {
+    let space = Space::create(&space.cluster, &format!("{}-{name}", space.name)).await?;
+    let outcome = timeout(LIMIT, play(&space)).await;
+    let outcome = outcome
+        .with_context(|| format!("the cases did not end within {LIMIT:?}"))
+        .flatten();
+    if let Err(error) = &outcome {
+        println!("{}{error:#}", local_operator::logs(&space)?);
+    }
+    local_operator::forget(&space)?;
+    outcome.and(space.delete().await)
+}
+
+/// The cluster's own operators would do the work in the place of the test's. They come back whatever happens.
+async fn without_the_deployed(space: &Space, test: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
     let cluster = &space.cluster;
     operator::scale(cluster, 0).await?;
-    let outcome = cases(space, points).await;
+    let outcome = test().await;
     operator::scale(cluster, 2).await?;
     operator::ready(cluster, SETTLE).await?;
     outcome
-}
-
-async fn cases(space: &Space, points: Vec<(&str, &str)>) -> Result<()> {
-    let mut standby = LocalOperator::start(space, "first", None)?;
-    let redis = space.apply("a", spec(3)).await?;
-    let settled = redis.settled(START).await?;
-    let observer = redis.observe().await?;
-    let mut plain = redis.writer(&settled, "crash-plain", None).await?;
-    let mut waiting = redis.writer(&settled, "crash-wait", Some(1)).await?;
-    println!("{:<48} {:>6} {:>14}", "fail point", "action", "writes after ms");
-    for (number, (point, action)) in points.iter().enumerate() {
-        let case = Case {
-            space,
-            redis: &redis,
-            point,
-            action,
-            number,
-        };
-        standby = case
-            .run(standby, &mut plain, &mut waiting)
-            .await
-            .with_context(|| format!("{point}:{action}"))?;
-    }
-    let after = redis.settled(SETTLE).await?;
-    drop(standby);
-    for (writer, promised) in [(plain, false), (waiting, true)] {
-        let key = writer.key.clone();
-        let history = writer.stop().await?;
-        let balance = redis.balance(&after, &key, &history)?;
-        println!(
-            "{key}: {} acknowledged, {} lost",
-            balance.acknowledged,
-            balance.lost.len()
-        );
-        ensure!(
-            !promised || balance.lost.is_empty(),
-            "lost after WAIT 1: {:?}",
-            balance.lost
-        );
-    }
-    let seen = observer.stop()?;
-    let violations = seen.violations();
-    ensure!(violations.is_empty(), "two at once: {violations:?}");
-    ensure!(seen.blind == 0, "a watch was interrupted: it proves nothing");
-    Ok(())
-}
-
-struct Case<'a> {
-    space: &'a Space,
-    redis: &'a Subject,
-    point: &'a str,
-    action: &'a str,
-    number: usize,
-}
-
-impl Case<'_> {
-    /// The operator of the case before hands over to an armed one; its standby is the one that is left at the end.
-    async fn run(&self, before: LocalOperator, plain: &mut Writer, waiting: &mut Writer) -> Result<LocalOperator> {
-        before.signal("-TERM")?;
-        let name = |role| format!("{role}-{}-{}", self.number, self.action);
-        let point = format!("{}:{}", self.point, self.action);
-        let mut armed = LocalOperator::start(self.space, &name("armed"), Some(&point))?;
-        armed.leads(self.space, LEADS).await?;
-        drop(before);
-        let mut standby = LocalOperator::start(self.space, &name("standby"), None)?;
-        let settled = self.held_by(&name("armed")).await?;
-        let killed = kill_master(self.redis, &settled)?;
-        let state = armed.reached(REACHED).await?;
-        standby.leads(self.space, LEADS).await?;
-        let after = self.redis.settled_after(settled.record.term, SETTLE).await?;
-        ensure!(
-            after.record.holder.starts_with(&name("standby")),
-            "held by {}",
-            after.record.holder
-        );
-        let first = plain.acknowledged_after(log::now(), START).await?;
-        waiting.acknowledged_after(log::now(), START).await?;
-        if state == State::Stopped {
-            self.resumes(&armed, &after).await?;
-        }
-        let ms = first.at.saturating_sub(killed) / 1000;
-        println!("{:<48} {:>6} {:>14}", self.point, self.action, ms);
-        // a new pod, or kubelet's back-off is all that the next cases test
-        self.space.remove(&settled.master, None).await?;
-        let (name, uid) = (settled.master.name_any(), settled.master.uid());
-        until("a new pod", SETTLE, async || {
-            Ok(call(self.space.api::<Pod>().get(&name)).await?.uid() != uid)
-        })
-        .await?;
-        // joined before the next case begins, or its joining is where the next armed operator ends
-        self.redis.settled(SETTLE).await?;
-        Ok(standby)
-    }
-
-    /// Waits until the armed operator holds the record and the resource is whole.
-    async fn held_by(&self, name: &str) -> Result<Settled> {
-        let deadline = Instant::now() + SETTLE;
-        loop {
-            let settled = self.redis.settled(SETTLE).await?;
-            if settled.record.holder.starts_with(name) {
-                return Ok(settled);
-            }
-            ensure!(Instant::now() < deadline, "{name} does not take the record over");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// The late one wakes with a step in its hand, notices that it lost the lease, and has changed nothing.
-    async fn resumes(&self, armed: &LocalOperator, after: &Settled) -> Result<()> {
-        armed.signal("-CONT")?;
-        armed.says("the lease is lost", LEADS).await?;
-        let now = self.redis.settled(SETTLE).await?;
-        let master = |settled: &Settled| settled.record.master.as_ref().map(|master| master.run_id.clone());
-        ensure!(
-            master(&now) == master(after) && now.record.term == after.record.term,
-            "{:?} was {:?}",
-            now.record,
-            after.record
-        );
-        for pod in after.pods() {
-            let there = call(self.space.api::<Pod>().get(&pod.name_any())).await?;
-            ensure!(there.uid() == pod.uid(), "{} was replaced", pod.name_any());
-        }
-        Ok(())
-    }
 }
