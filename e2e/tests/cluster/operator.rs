@@ -6,11 +6,13 @@ use e2e::fault::Signal;
 use e2e::harness::{Needs, run, spec};
 use e2e::log;
 use e2e::operator;
+use e2e::outage;
 use e2e::pod::restarts;
 use e2e::space::{call, until};
 use e2e::trial::{self, Expect};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::ResourceExt;
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
+use kube::{Api, ResourceExt};
 use redis_operator_core::names;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -110,5 +112,53 @@ async fn write_record(redis: &e2e::subject::Subject, record: Option<&serde_json:
     let patch = kube::api::Patch::<()>::Json(serde_json::from_value(operation)?);
     let api = redis.space.api::<redis_operator_core::api::Redis>();
     call(api.patch_status(&redis.name, &Default::default(), &patch)).await?;
+    Ok(())
+}
+
+/// Nobody is told of it, and somebody else writes the status all the time: it happens all the same.
+#[test]
+fn o08_events_are_refused_and_the_status_is_contended() -> Result<()> {
+    run("o08", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        redis.settled(START).await?;
+        let roles = Api::<ClusterRole>::all(space.cluster.client.clone());
+        let role = call(roles.get(operator::NAME)).await?;
+        let mut mute = role.clone();
+        let events = |rule: &PolicyRule| rule.resources.iter().flatten().any(|it| it == "events");
+        mute.rules
+            .iter_mut()
+            .for_each(|rules| rules.retain(|rule| !events(rule)));
+        ensure!(mute != role, "the operator's role names no events");
+        set_rules(&roles, &mute).await?;
+        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+            let meddler = tokio::spawn(meddle(redis.clone()));
+            let at = kill_master(&redis, before)?;
+            let published = outage::another_published(&redis, before).await;
+            ensure!(!meddler.is_finished(), "nobody contended");
+            meddler.abort();
+            published.map(|()| at)
+        })
+        .await;
+        set_rules(&roles, &role).await?;
+        let verdict = verdict?;
+        println!("{}", verdict.line());
+        verdict.ensure_smooth(GAP)
+    })
+}
+
+async fn set_rules(roles: &Api<ClusterRole>, role: &ClusterRole) -> Result<()> {
+    let patch = kube::api::Patch::Merge(json!({ "rules": role.rules }));
+    call(roles.patch(operator::NAME, &Default::default(), &patch)).await?;
+    Ok(())
+}
+
+/// Writes the status until it is aborted, or cannot.
+async fn meddle(redis: e2e::subject::Subject) -> Result<()> {
+    let api = redis.space.api::<redis_operator_core::api::Redis>();
+    for number in 0_u64.. {
+        let patch = kube::api::Patch::Merge(json!({ "status": { "summary": number.to_string() } }));
+        call(api.patch_status(&redis.name, &Default::default(), &patch)).await?;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     Ok(())
 }
