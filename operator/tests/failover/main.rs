@@ -21,6 +21,7 @@ mod pod;
 mod world;
 
 mod busy;
+mod control;
 mod detect;
 mod elect;
 mod fence;

@@ -1,5 +1,6 @@
 //! The operator: the product's watch, memory, passes and execution, with caches that are never late.
 
+use crate::control::{Pretended, Unfrozen};
 use crate::world::{Disk, NAME, World, labelled_masters};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
@@ -47,6 +48,8 @@ pub(crate) struct Held {
     pub(crate) last: Option<LastFailover>,
     /// What it did, for failures.
     pub(crate) log: Vec<String>,
+    /// It freezes nobody, and takes these for frozen.
+    pub(crate) pretended: Option<Arc<Pretended>>,
     clock: Clock,
     memory: Memory,
     pods: Memories,
@@ -81,6 +84,9 @@ impl Scene for Leading<'_> {
         let instances = all.iter().filter_map(|pod| pods::instance(pod, NAME, None));
         let mut instances = instances.map(|it| (it.pod.clone(), it)).collect();
         let record = gather::ask(watch, &mut instances, record, holder, cluster.reread()).await?;
+        if let Some(pretended) = &self.held.pretended {
+            pretended.show(&mut instances);
+        }
         let (nodes, clock) = (Writer::<Node>::default().as_reader(), Timestamp::now());
         let written = match &record {
             Found::Record(record) => Some(&**record),
@@ -141,6 +147,7 @@ impl Operator {
             held: Held {
                 last: None,
                 log: vec![],
+                pretended: None,
                 clock,
                 memory: Memory::default(),
                 pods: Memories::default(),
@@ -172,11 +179,16 @@ impl Operator {
             key: &world.key,
             redis_uid: "uid-of-a",
         };
+        let pretended = held.pretended.clone();
         let mut scene = Leading {
             world,
             operator: &operator,
             held,
         };
+        let Some(pretended) = pretended else {
+            return pass::act(&mut scene, &servers, operator.cluster, seen, plan).await;
+        };
+        let servers = Unfrozen { servers, pretended };
         pass::act(&mut scene, &servers, operator.cluster, seen, plan).await
     }
 
