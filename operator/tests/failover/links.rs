@@ -2,6 +2,7 @@
 
 use crate::operator::settled;
 use crate::support::wait;
+use redis_operator_core::credentials::replication_password;
 use std::time::Duration;
 
 /// A replica that does not read is cut off by the master itself.
@@ -48,5 +49,12 @@ async fn d12_wrong_passwords_between_pods_are_no_failover() {
     }
     // alone it takes writes again
     assert_eq!(world.application(0).call(&["SET", "a", "1"]), "OK");
+    // whoever puts them right has nothing else to do
+    for ordinal in [1, 2] {
+        let password = replication_password(world.key.bytes(), "uid-of-a", &world.pods[&ordinal].uid);
+        world.set(ordinal, "masterauth", &password);
+    }
+    operator.settle(&world, 2).await;
+    assert_eq!((world.master(), world.record().term), (0, 1));
     world.assert_nothing_lost();
 }

@@ -5,6 +5,7 @@ use crate::operator::settled;
 use crate::support::{Client, wait};
 use crate::sync::{all_synchronise, synchronise_slowly};
 use crate::world::World;
+use redis_operator_core::observed::Reach;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,6 +85,95 @@ async fn d20_the_operator_loses_its_way_while_all_synchronise_again() {
     drop(cut);
     operator.settle(&world, 2).await;
     assert_eq!((world.master(), world.record().term), (0, 1));
+    world.assert_nothing_lost();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d05_the_operator_reaches_nobody() {
+    if !is_apart("network::d05_the_operator_reaches_nobody") {
+        return;
+    }
+    let (world, mut operator) = settled(3).await;
+    world.write(5);
+    let cut: Vec<_> = world
+        .pods
+        .values()
+        .map(|pod| Rule::between_operator_and(pod.ip))
+        .collect();
+    let told = operator.stays_calm(&world, LONG).await;
+    assert!(
+        told.iter()
+            .any(|it| it.contains("it may be the operator that is cut off")),
+        "{told:?}"
+    );
+    drop(cut);
+    operator.settle(&world, 2).await;
+    assert_eq!((world.master(), world.record().term), (0, 1));
+    world.write(5);
+    world.assert_nothing_lost();
+}
+
+/// The master has ended, and one of the two that may have its last write is out of reach.
+#[tokio::test(flavor = "multi_thread")]
+async fn d06_e14_one_of_two_members_is_reached() {
+    if !is_apart("network::d06_e14_one_of_two_members_is_reached") {
+        return;
+    }
+    let (mut world, mut operator) = settled(3).await;
+    world.write_to_all(5);
+    let cut = Rule::between_operator_and(world.pods[&1].ip);
+    operator
+        .until(&world, "the silence of one", |seen, _| {
+            matches!(seen.instances["redis-a-1"].reach, Reach::Silent { .. })
+        })
+        .await;
+    world.kill(0);
+    // that it refuses is no proof, and the other one may have more
+    let told = operator.stays_calm(&world, Duration::from_secs(3)).await;
+    assert!(
+        told.iter().any(|it| it.contains("1 of 2 members are reached")),
+        "{told:?}"
+    );
+    world.notice_end(0);
+    operator.until_replaced(&world, 0).await;
+    assert_eq!(world.master(), 2);
+    drop(cut);
+    world.start(0);
+    operator.settle(&world, 2).await;
+    world.assert_nothing_lost();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d21_the_node_of_the_only_replica_is_lost() {
+    if !is_apart("network::d21_the_node_of_the_only_replica_is_lost") {
+        return;
+    }
+    let (mut world, mut operator) = settled(2).await;
+    world.write(5);
+    let (master, lost) = (world.pods[&0].ip, world.pods[&1].ip);
+    let mut cut: Vec<_> = Rule::between_operator_and(lost).into();
+    cut.extend([Rule::drop(master, lost), Rule::drop(lost, master)]);
+    let begun = Instant::now();
+    operator
+        .until(&world, "the lost one to be away", |_, _| {
+            world.record().members.is_empty()
+        })
+        .await;
+    operator
+        .until(&world, "the guard to be off", |_, _| {
+            world.application(0).call(&["SET", "a", "1"]) == "OK"
+        })
+        .await;
+    let took = begun.elapsed();
+    println!("writes again {} ms after the only replica was lost", took.as_millis());
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    // it comes back, and the master goes
+    drop(cut);
+    operator.settle(&world, 1).await;
+    assert_eq!((world.master(), world.record().term), (0, 1));
+    world.write(5);
+    world.kill(0);
+    operator.until_replaced(&world, 0).await;
     world.assert_nothing_lost();
 }
 
