@@ -18,6 +18,7 @@ struct State {
     version: u64,
     writes: Vec<String>,
     refused: Vec<String>,
+    away: bool,
 }
 
 impl FakeApi {
@@ -33,6 +34,11 @@ impl FakeApi {
     /// Refuses writes whose path ends like this.
     pub(crate) fn refuse(&self, ending: &str) {
         self.0.lock().unwrap().refused.push(ending.to_owned());
+    }
+
+    /// From now on it answers nothing but that it cannot, or it does again.
+    pub(crate) fn away(&self, away: bool) {
+        self.0.lock().unwrap().away = away;
     }
 
     /// Puts an object there, as somebody else would.
@@ -68,6 +74,7 @@ impl FakeApi {
         let path = parts.uri.path().trim_end_matches("/status");
         let mut state = self.0.lock().unwrap();
         let answer = match parts.method.as_str() {
+            _ if state.away => Err(StatusCode::SERVICE_UNAVAILABLE),
             "PATCH" if merges => state.merge(path, &body),
             "DELETE" => state.delete(path, &body["preconditions"]),
             _ => state.act(&parts.method, path, query, body),

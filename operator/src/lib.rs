@@ -13,6 +13,7 @@ pub mod events;
 pub mod execute;
 pub mod fail_point;
 #[cfg(test)]
+#[allow(dead_code, reason = "the tests of whole failovers use it too")]
 mod fake_api;
 pub mod gather;
 pub mod invalid;

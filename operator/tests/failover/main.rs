@@ -18,8 +18,10 @@ mod apart;
 mod ledger;
 mod operator;
 mod pod;
+mod scene;
 mod world;
 
+mod away;
 mod busy;
 mod control;
 mod detect;

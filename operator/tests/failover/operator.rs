@@ -1,25 +1,18 @@
-//! The operator: the product's watch, memory, passes and execution, with caches that are never late.
+//! The operator: the product's watch, memory, passes and execution.
 
-use crate::control::{Pretended, Unfrozen};
-use crate::world::{Disk, NAME, World, labelled_masters};
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
-use kube::runtime::reflector::store::Writer;
+use crate::control::Unfrozen;
+use crate::scene::{Held, Leading};
+use crate::world::{Disk, World};
 use redis_operator::cluster::Cluster;
-use redis_operator::departed::Memories;
 use redis_operator::error::Error;
 use redis_operator::execute::Done;
-use redis_operator::pass::{self, Scene, Settled};
+use redis_operator::pass::{self, Scene};
 use redis_operator::redis::Login;
 use redis_operator::servers::Instances;
-use redis_operator::trace::Trace;
-use redis_operator::watch::{Clock, Settings, Watch};
-use redis_operator::{gather, pods};
-use redis_operator_core::api::LastFailover;
-use redis_operator_core::memory::Memory;
+use redis_operator::watch::{Settings, Watch};
 use redis_operator_core::names;
 use redis_operator_core::observed::Observed;
-use redis_operator_core::plan::{Plan, Step};
+use redis_operator_core::plan::Plan;
 use redis_operator_core::record::{Found, Phase, Record, Stage};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,98 +35,6 @@ pub(crate) struct Operator {
     woken: Arc<Notify>,
 }
 
-/// What an operator holds between passes.
-pub(crate) struct Held {
-    /// The last failover that it completed.
-    pub(crate) last: Option<LastFailover>,
-    /// What it did, for failures.
-    pub(crate) log: Vec<String>,
-    /// It freezes nobody, and takes these for frozen.
-    pub(crate) pretended: Option<Arc<Pretended>>,
-    clock: Clock,
-    memory: Memory,
-    pods: Memories,
-    trace: Trace,
-}
-
-/// An operator that looks at a world.
-struct Leading<'a> {
-    world: &'a World,
-    operator: &'a Parts<'a>,
-    held: &'a mut Held,
-}
-
-/// What passes only read.
-struct Parts<'a> {
-    holder: &'a str,
-    cluster: &'a Cluster,
-    watch: &'a Watch,
-}
-
-impl Scene for Leading<'_> {
-    fn memory(&mut self) -> &mut Memory {
-        &mut self.held.memory
-    }
-
-    async fn observe(&mut self) -> Result<Option<Observed>, Error> {
-        let (world, Parts { holder, cluster, watch }) = (self.world, self.operator);
-        let redis = world.redis();
-        let record = cluster.record(&redis).await?;
-        let slice = cluster.slice(world.slice().as_ref()).await?;
-        let all = world.pod_objects();
-        let instances = all.iter().filter_map(|pod| pods::instance(pod, NAME, None));
-        let mut instances = instances.map(|it| (it.pod.clone(), it)).collect();
-        let record = gather::ask(watch, &mut instances, record, holder, cluster.reread()).await?;
-        if let Some(pretended) = &self.held.pretended {
-            pretended.show(&mut instances);
-        }
-        let (nodes, clock) = (Writer::<Node>::default().as_reader(), Timestamp::now());
-        let written = match &record {
-            Found::Record(record) => Some(&**record),
-            _ => None,
-        };
-        let now = self.held.clock.now();
-        self.held.pods.note(&all, &instances, written, &nodes, clock, now);
-        Ok(Some(Observed {
-            desired: gather::desired(&redis),
-            holder: (*holder).to_owned(),
-            record,
-            instances,
-            departed: self.held.pods.departed(&nodes),
-            set_holder: None,
-            slice,
-            memory: Memory::default(),
-            now,
-            clock,
-        }))
-    }
-
-    fn decided(&mut self, seen: &Observed, _: &Plan) {
-        self.held.trace.observe(seen);
-    }
-
-    fn told(&mut self, seen: &Observed, plan: &Plan, step: &Step, done: &Done) {
-        let held = &mut *self.held;
-        held.log.push(format!("{}: {} {done:?}", plan.why, step.name()));
-        assert!(labelled_masters(&self.world.pod_objects()) < 2, "{:#?}", held.log);
-        if done.is_ok()
-            && let Some((last, _)) = held.trace.done(seen, step, held.clock.now())
-        {
-            held.last = Some(last);
-        }
-    }
-
-    fn ended(&mut self, _: &Plan, _: &Done) {}
-
-    fn waits(&self) -> bool {
-        self.held.pods.waits()
-    }
-
-    async fn settle(&mut self, _: &Observed, _: &Plan) -> Result<Settled, Error> {
-        Ok(Settled::Done)
-    }
-}
-
 impl Operator {
     pub(crate) fn new(world: &World, holder: &str) -> Self {
         let woken = Arc::new(Notify::new());
@@ -142,17 +43,10 @@ impl Operator {
             user: names::USER_OPERATOR.to_owned(),
             password: world.operator_password().to_owned(),
         };
-        let (clock, redis) = (Clock::new(), world.redis());
+        let (held, redis) = (Held::default(), world.redis());
+        let clock = held.clock;
         Self {
-            held: Held {
-                last: None,
-                log: vec![],
-                pretended: None,
-                clock,
-                memory: Memory::default(),
-                pods: Memories::default(),
-                trace: Trace::default(),
-            },
+            held,
             holder: holder.to_owned(),
             cluster: Cluster::new(world.api.client(), &redis, holder, LIMIT),
             watch: Watch::new(login, Settings::default(), clock, Arc::new(move || wake.notify_one())),
@@ -162,45 +56,37 @@ impl Operator {
 
     /// The first half of a pass.
     pub(crate) async fn look(&mut self, world: &World) -> (Observed, Plan) {
-        let (operator, held) = self.parts();
-        let mut scene = Leading {
-            world,
-            operator: &operator,
-            held,
-        };
-        pass::look(&mut scene).await.unwrap().unwrap()
+        self.try_look(world).await.unwrap()
+    }
+
+    async fn try_look(&mut self, world: &World) -> Result<(Observed, Plan), Error> {
+        pass::look(&mut self.scene(world)).await.map(Option::unwrap)
     }
 
     /// The second half. After every step at most one pod is labelled master.
     pub(crate) async fn act(&mut self, world: &World, seen: &Observed, plan: &Plan) -> Done {
-        let (operator, held) = self.parts();
+        let mut scene = self.scene(world);
         let servers = Instances {
-            watch: operator.watch,
+            watch: scene.watch,
             key: &world.key,
             redis_uid: "uid-of-a",
         };
-        let pretended = held.pretended.clone();
-        let mut scene = Leading {
-            world,
-            operator: &operator,
-            held,
-        };
+        let (cluster, pretended) = (scene.cluster, scene.held.pretended.clone());
         let Some(pretended) = pretended else {
-            return pass::act(&mut scene, &servers, operator.cluster, seen, plan).await;
+            return pass::act(&mut scene, &servers, cluster, seen, plan).await;
         };
         let servers = Unfrozen { servers, pretended };
-        pass::act(&mut scene, &servers, operator.cluster, seen, plan).await
+        pass::act(&mut scene, &servers, cluster, seen, plan).await
     }
 
-    fn parts(&mut self) -> (Parts<'_>, &mut Held) {
-        let Self {
-            held,
-            holder,
-            cluster,
-            watch,
-            ..
-        } = self;
-        (Parts { holder, cluster, watch }, held)
+    fn scene<'a>(&'a mut self, world: &'a World) -> Leading<'a> {
+        Leading {
+            world,
+            holder: &self.holder,
+            cluster: &self.cluster,
+            watch: &self.watch,
+            held: &mut self.held,
+        }
     }
 
     /// Passes until one observes and decides this; its plan is not carried out.
@@ -223,7 +109,7 @@ impl Operator {
                 self.held.log
             );
             let done = self.act(world, &seen, &plan).await;
-            if let Some(rest) = pass::rest(self.held.pods.waits(), &plan, &done) {
+            if let Some(rest) = pass::rest(self.scene(world).waits(), &plan, &done) {
                 let _ = timeout(rest, self.woken.notified()).await;
             }
         }
@@ -248,11 +134,23 @@ impl Operator {
                     notes.push(note);
                 }
             }
-            if let Some(rest) = pass::rest(self.held.pods.waits(), &plan, &done) {
+            if let Some(rest) = pass::rest(self.scene(world).waits(), &plan, &done) {
                 let _ = timeout(rest.min(OFTEN), self.woken.notified()).await;
             }
         }
         notes
+    }
+
+    /// Passes for that long in which no step succeeds, for the API server is away.
+    pub(crate) async fn is_powerless(&mut self, world: &World, time: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            if let Ok((seen, plan)) = self.try_look(world).await {
+                let done = self.act(world, &seen, &plan).await;
+                assert!(plan.steps.is_empty() || done.is_err(), "{:#?}", self.held.log);
+            }
+            let _ = timeout(pass::AFTER_FAILURE, self.woken.notified()).await;
+        }
     }
 
     /// Passes until nothing is left to do and that many members are full.
