@@ -13,6 +13,7 @@ mod operator;
 mod restart;
 mod scaling;
 mod silence;
+mod switchover;
 
 use anyhow::Result;
 use e2e::fault::Signal;

@@ -1,0 +1,84 @@
+//! Planned changes of master, under writes: nothing is lost, plain writes included.
+
+use crate::{SETTLE, START, kill_master};
+use anyhow::{Context, Result, ensure};
+use e2e::fault::Signal;
+use e2e::harness::{Needs, run, spec};
+use e2e::log;
+use e2e::space::call;
+use e2e::trial::{self, Expect, Verdict};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::EvictParams;
+use kube::{Api, ResourceExt};
+use std::time::Duration;
+
+/// The longest time in which nobody can write: the switchover, and kube-proxy's second if it has just synced.
+const GAP: Duration = Duration::from_millis(1_300);
+
+#[test]
+fn r01_a_master_whose_pod_is_deleted_hands_over() -> Result<()> {
+    run("r01", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        for _ in 0..2 {
+            let verdict = trial::run(&redis, Expect::Failover, async |before| {
+                let at = log::now();
+                space.remove(&before.master, None).await?;
+                Ok(at)
+            })
+            .await?;
+            ensure_handed_over(&verdict)?;
+        }
+        Ok(())
+    })
+}
+
+/// What `kubectl drain` does: no new pods on the node, then an eviction, which the disruption budget allows.
+#[test]
+fn r01_r02_a_master_whose_node_is_drained_hands_over() -> Result<()> {
+    run("r02", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let node = redis.settled(START).await?.master.spec.and_then(|spec| spec.node_name);
+        let node = node.context("the master is on no node")?;
+        let nodes: Api<Node> = Api::all(space.cluster.client.clone());
+        call(nodes.cordon(&node)).await?;
+        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+            let at = log::now();
+            let pods = space.api::<Pod>();
+            call(pods.evict(&before.master.name_any(), &EvictParams::default())).await?;
+            Ok(at)
+        })
+        .await;
+        call(nodes.uncordon(&node)).await?;
+        ensure_handed_over(&verdict?)
+    })
+}
+
+#[test]
+fn r03_a_master_that_is_scaled_away_hands_over() -> Result<()> {
+    run("r03m", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let settled = redis.settled(START).await?;
+        // of three only the last one is left to replace the first
+        redis.process(&redis.pod(1).await?)?.send(Signal::Kill)?;
+        kill_master(&redis, &settled)?;
+        let settled = redis.settled_after(settled.record.term, SETTLE).await?;
+        let master = settled.master.name_any();
+        ensure!(master == "redis-a-2", "{master} is master");
+        let verdict = trial::run(&redis, Expect::Failover, async |_| {
+            let at = log::now();
+            redis.scale(2).await?;
+            Ok(at)
+        })
+        .await?;
+        ensure!(verdict.after.pods().count() == 2, "pods are left");
+        ensure_handed_over(&verdict)
+    })
+}
+
+fn ensure_handed_over(verdict: &Verdict) -> Result<()> {
+    println!("{}", verdict.line());
+    let last = verdict.last_failover().context("status.lastFailover is empty")?;
+    let reason = last.reason.clone().unwrap_or_default();
+    ensure!(reason.starts_with("Switchover"), "it was no switchover: {reason}");
+    verdict.ensure_smooth(GAP)
+}
