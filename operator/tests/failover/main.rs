@@ -23,6 +23,7 @@ mod world;
 
 mod away;
 mod busy;
+mod by_hand;
 mod control;
 mod detect;
 mod elect;

@@ -1,0 +1,95 @@
+//! Somebody else was there: a failover by hand, a record that is lost or old, another address.
+
+use crate::operator::{Operator, settled};
+use crate::support::free_address;
+use crate::world::World;
+use serde_json::Value;
+
+fn follow(world: &World, ordinal: u32, master: u32) {
+    let host = world.pods[&master].ip.to_string();
+    let reply = world.as_operator(ordinal).call(&["REPLICAOF", &host, "6379"]);
+    assert!(reply.starts_with("OK"), "{reply}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e19_a_failover_by_hand_while_no_operator_runs() {
+    let (world, operator) = settled(3).await;
+    world.write_to_all(20);
+    drop(operator);
+    assert_eq!(world.as_operator(1).call(&["REPLICAOF", "NO", "ONE"]), "OK");
+    follow(&world, 0, 1);
+    follow(&world, 2, 1);
+    assert_eq!(world.application(1).call(&["SET", "by hand", "1"]), "OK");
+    let mut operator = Operator::new(&world, "two");
+    operator.settle(&world, 2).await;
+    assert_eq!((world.master(), world.record().term), (1, 2));
+    for ordinal in 0..3 {
+        assert_eq!(world.application(ordinal).call(&["GET", "by hand"]), "1");
+    }
+    world.write(5);
+    world.assert_nothing_lost();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e17_those_who_are_left_follow_each_other() {
+    let (mut world, operator) = settled(3).await;
+    world.write_to_all(20);
+    drop(operator);
+    world.kill(0);
+    follow(&world, 1, 2);
+    follow(&world, 2, 1);
+    let mut operator = Operator::new(&world, "two");
+    operator.until_replaced(&world, 0).await;
+    world.start(0);
+    operator.settle(&world, 2).await;
+    world.assert_nothing_lost();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e23_the_record_is_lost_while_the_master_serves() {
+    let (world, operator) = settled(3).await;
+    world.write_to_all(20);
+    drop(operator);
+    world.lose_record();
+    let syncs = world.info(0, "sync_full");
+    let mut operator = Operator::new(&world, "two");
+    operator.settle(&world, 2).await;
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.info(0, "sync_full"), syncs, "nobody had to begin again");
+    world.write(5);
+    world.assert_nothing_lost();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e23_the_record_is_one_of_an_older_backup() {
+    let (mut world, mut operator) = settled(3).await;
+    world.write_to_all(20);
+    let mut old = Value::Null;
+    world.edit(|redis| old = redis["status"]["record"].clone());
+    world.kill(0);
+    operator.until_replaced(&world, 0).await;
+    world.start(0);
+    operator.settle(&world, 2).await;
+    world.write_to_all(20);
+    let master = world.master();
+    drop(operator);
+    world.edit(|redis| redis["status"]["record"] = old);
+    let mut operator = Operator::new(&world, "two");
+    operator.settle(&world, 2).await;
+    assert_eq!(world.master(), master);
+    world.write(5);
+    world.assert_nothing_lost();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f16_the_masters_pod_comes_back_at_another_address() {
+    let (mut world, mut operator) = settled(3).await;
+    world.write(20);
+    world.kill(0);
+    world.pod(0).ip = free_address();
+    world.start(0);
+    operator.settle(&world, 2).await;
+    assert_ne!(world.master(), 0);
+    world.write(5);
+    world.assert_nothing_lost();
+}
