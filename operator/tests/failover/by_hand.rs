@@ -31,6 +31,30 @@ async fn e19_a_failover_by_hand_while_no_operator_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn e08_of_two_masters_the_one_promoted_later_stays() {
+    let (world, operator) = settled(3).await;
+    world.write_to_all(20);
+    drop(operator);
+    assert_eq!(world.as_operator(1).call(&["REPLICAOF", "NO", "ONE"]), "OK");
+    follow(&world, 2, 1);
+    world.set(0, "min-replicas-to-write", "0");
+    for (ordinal, key) in [(0, "stale"), (1, "by hand")] {
+        assert_eq!(world.application(ordinal).call(&["SET", key, "1"]), "OK");
+    }
+    let mut client = world.application(0);
+    assert_eq!(client.call(&["PING"]), "PONG");
+    let mut operator = Operator::new(&world, "two");
+    operator.settle(&world, 2).await;
+    assert_eq!(world.master(), 1);
+    assert_eq!(client.call(&["PING"]), "", "the clients of the other one were cut");
+    for ordinal in 0..3 {
+        let said = ["by hand", "stale"].map(|key| world.application(ordinal).call(&["EXISTS", key]));
+        assert_eq!(said, ["1", "0"], "{ordinal}");
+    }
+    world.assert_nothing_lost();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn e17_those_who_are_left_follow_each_other() {
     let (mut world, operator) = settled(3).await;
     world.write_to_all(20);

@@ -67,6 +67,28 @@ async fn d13_a_stall_of_one_and_a_half_seconds_is_no_failover() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn d23_a_master_that_runs_again_before_another_one_is_claimed_keeps_its_place() {
+    let (world, mut operator) = settled(3).await;
+    world.write_to_all(20);
+    let syncs = world.info(0, "sync_full");
+    world.pods[&0].stop();
+    let (seen, plan) = operator.until_plan(&world, "elect").await;
+    operator.act(&world, &seen, &plan).await.unwrap();
+    let frozen = |ordinal| world.info(ordinal, "master_host") == "127.0.0.1";
+    assert!(frozen(1) || frozen(2), "{plan:#?}");
+    world.pods[&0].resume();
+    let resumed = Instant::now();
+    while operator.look(&world).await.0.instances["redis-a-0"].answer().is_none() {
+        assert!(resumed.elapsed() < Duration::from_secs(10), "it does not answer");
+    }
+    operator.settle(&world, 2).await;
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.info(0, "sync_full"), syncs, "nobody had to begin again");
+    world.write(5);
+    world.assert_nothing_lost();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn o03_an_instance_that_hangs_does_not_delay_a_failover() {
     let (mut world, mut operator) = settled(4).await;
     world.write(20);
