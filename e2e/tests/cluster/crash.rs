@@ -92,12 +92,9 @@ const FIRST_START: [Points; 8] = [
     &["follow-the-master.before-add-user"],
 ];
 /// Resumed a whole failover too late: what it holds in its hand was right for a master before the last.
-const VERY_LATE: [Points; 4] = [
-    &["promote.before-promote"],
-    &["publish-the-new-master.before-publish"],
-    &["label.before-label"],
-    &["label.after-label"],
-];
+const VERY_LATE: [Points; 2] = [&["promote.before-promote"], &["label.before-label"]];
+/// The neighbours of those.
+const VERY_LATE_TOO: [Points; 2] = [&["publish-the-new-master.before-publish"], &["label.after-label"]];
 /// All cases of a test within this, so that there is time left to bring the cluster's own operators back.
 const LIMIT: Duration = Duration::from_secs(210);
 
@@ -138,7 +135,12 @@ fn f14_f19_o07_a_late_operator_does_no_harm() -> Result<()> {
             chosen(cases(Trigger::Lead, &LEADING)),
         ]
         .concat(),
-        [cases(Trigger::MasterEndsTwice, &VERY_LATE), chosen(scaling())].concat(),
+        [
+            cases(Trigger::MasterEndsTwice, &VERY_LATE),
+            chosen(cases(Trigger::MasterEndsTwice, &VERY_LATE_TOO)),
+            chosen(scaling()),
+        ]
+        .concat(),
         chosen(cases(Trigger::Lead, &FIRST_START)),
     ];
     run("f14", Needs::Nodes, async |space| {
