@@ -26,11 +26,11 @@ const AFTERWARDS: Duration = Duration::from_secs(15);
 fn o01_the_api_server_is_away() -> Result<()> {
     run("o01", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::run(&redis, Expect::SameMaster, async |_| {
+        let verdict = trial::run(&redis, Expect::SameMaster, async |before| {
             let at = log::now();
             let api_server = Killed::component(space.cluster.local()?, "cp", "kube-apiserver")?;
             sleep(AWAY).await;
-            back(&space.cluster, api_server).await?;
+            back(&space.cluster, api_server, before).await?;
             Ok(at)
         })
         .await?;
@@ -55,12 +55,8 @@ fn o10_the_master_dies_while_the_api_server_is_away() -> Result<()> {
             let api_server = Killed::component(space.cluster.local()?, "cp", "kube-apiserver")?;
             let at = kill_master(&redis, before)?;
             sleep(AWAY).await;
-            back(&space.cluster, api_server).await?;
+            back(&space.cluster, api_server, before).await?;
             returned = log::now();
-            // It would look again after up to a minute, a new one does at once.
-            for pod in before.pods() {
-                drop(Killed::component(space.cluster.local()?, node(pod), "kube-proxy")?);
-            }
             Ok(at)
         })
         .await?;
@@ -80,14 +76,25 @@ fn o10_the_master_dies_while_the_api_server_is_away() -> Result<()> {
     })
 }
 
-async fn back(cluster: &Cluster, api_server: Killed) -> Result<()> {
+/// Starts the API server again, and with it everybody of Kubernetes' own who would look again only after up to a minute.
+async fn back(cluster: &Cluster, api_server: Killed, settled: &Settled) -> Result<()> {
     drop(api_server);
     let pods = operator::space(cluster);
     until("the API server to be back", START, async || {
         pods.list::<Pod>("").await?;
         Ok(true)
     })
-    .await
+    .await?;
+    let local = cluster.local()?;
+    for name in ["kube-controller-manager", "kube-scheduler"] {
+        drop(Killed::component(local, "cp", name)?);
+    }
+    for pod in settled.pods() {
+        for name in ["kubelet", "kube-proxy"] {
+            drop(Killed::component(local, node(pod), name)?);
+        }
+    }
+    Ok(())
 }
 
 #[test]
