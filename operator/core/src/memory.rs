@@ -1,8 +1,7 @@
 //! What one operator process remembers between passes. Losing it only delays.
 
-use crate::observed::{Moment, Observed};
+use crate::observed::{Answer, Moment, Observed};
 use crate::record::{Found, Phase};
-use crate::replication::Replication;
 use std::collections::BTreeMap;
 
 /// Times and counts that no server and no record keeps.
@@ -45,6 +44,8 @@ pub struct Misdirected {
     pub count: u64,
     /// When more were counted last, since the first pass that saw it.
     pub grown: Option<Moment>,
+    /// When more were counted first, since it is fenced.
+    pub began: Option<Moment>,
 }
 
 impl Memory {
@@ -134,21 +135,21 @@ impl Memory {
         }
         let answers = seen.instances.values().filter_map(crate::observed::Instance::answer);
         let before = std::mem::take(&mut self.misdirected);
-        let counted = |it: &Replication| {
-            let before = before.get(&it.run_id);
-            let more = before.is_some_and(|before| it.misdirected > before.count);
-            let grown = if more {
-                Some(seen.now)
-            } else {
-                before.and_then(|before| before.grown)
-            };
+        let counted = |answer: &Answer| {
+            let count = answer.replication.misdirected;
+            let before = before.get(&answer.replication.run_id);
+            let now = before.filter(|before| count > before.count).map(|_| seen.now);
             Misdirected {
-                count: it.misdirected,
-                grown,
+                count,
+                grown: now.or(before.and_then(|before| before.grown)),
+                began: before
+                    .and_then(|before| before.began)
+                    .or(now)
+                    .filter(|_| !answer.serves),
             }
         };
         self.misdirected = answers
-            .map(|answer| (answer.replication.run_id.clone(), counted(&answer.replication)))
+            .map(|answer| (answer.replication.run_id.clone(), counted(answer)))
             .collect();
     }
 }

@@ -2,6 +2,7 @@
 
 use super::view::Living;
 use super::{Aside, Master, Say, View};
+use crate::memory::Misdirected;
 use crate::observed::{Instance, Observed};
 use crate::plan::Step;
 use crate::record::Stage;
@@ -17,6 +18,9 @@ const SOON: Duration = Duration::from_millis(10);
 /// How long nobody was sent away before a fence is opened: clients of a former master come back to it as long as
 /// kube-proxy leads them there, at most a second, and what it refuses to them is how it is known that they are there.
 const QUIET: Duration = Duration::from_secs(3);
+
+/// And how long at most: a client that never goes away must not keep a replica from all others.
+const UNQUIET: Duration = Duration::from_secs(30);
 
 /// Opens the fence of the master and of full members.
 pub(super) fn heal(view: &View, aside: &mut Aside) -> Say {
@@ -64,7 +68,11 @@ fn has_stuck_clients(view: &View, instance: &Instance) -> bool {
         return false;
     };
     let before = view.seen.memory.misdirected.get(&answer.replication.run_id);
-    before.is_some_and(|before| answer.replication.misdirected > before.count)
+    before.is_some_and(|before| answer.replication.misdirected > before.count && !is_too_long(view, before))
+}
+
+fn is_too_long(view: &View, before: &Misdirected) -> bool {
+    before.began.is_some_and(|began| view.seen.now.since(began) >= UNQUIET)
 }
 
 /// What is left until a replica has sent nobody away for long enough.
@@ -76,6 +84,9 @@ fn unquiet(view: &View, it: Living) -> Duration {
         .misdirected
         .get(&r.run_id)
         .filter(|_| !it.instance.is_master());
+    if before.is_some_and(|before| is_too_long(view, before)) {
+        return Duration::ZERO;
+    }
     let grown = before
         .filter(|before| r.misdirected > before.count)
         .map(|_| view.seen.now);

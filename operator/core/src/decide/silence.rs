@@ -8,8 +8,9 @@ use crate::observed::{Answer, Moment, Policy, Reach};
 use crate::record::{Phase, Process, Stage};
 use std::time::Duration;
 
-/// A full member that has heard nothing for this long says that the master is gone.
-const UNHEARD: Duration = Duration::from_secs(2);
+/// A full member that has heard nothing for `downAfter`, within these bounds, says that the master is gone. Masters ping
+/// once a second, and silence is told in whole seconds.
+const UNHEARD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
 /// A failed attempt of a new holder, and of one in the middle of an election, where others have listened before.
 const ATTEMPT: Duration = Duration::from_millis(500);
 /// A master that answered in the middle of an election is not suspected again for so long.
@@ -64,7 +65,7 @@ impl View<'_> {
         let down_after = self.seen.desired.down_after;
         let others_listened = match self.record.phase {
             Phase::Steady | Phase::Switching => {
-                !heard_before && self.unheard_for(master) >= Some(down_after.max(UNHEARD))
+                !heard_before && self.unheard_for(master) >= Some(down_after.max(self.unheard()))
             }
             Phase::Electing | Phase::Promoting => true,
         };
@@ -86,7 +87,7 @@ impl View<'_> {
             .collect();
         if let Some((_, heard)) = living
             .iter()
-            .find(|(_, it)| self.silent_for(it.answer, master) < UNHEARD)
+            .find(|(_, it)| self.silent_for(it.answer, master) < self.unheard())
         {
             return Witnesses::Heard(heard.instance.pod.clone());
         }
@@ -96,6 +97,10 @@ impl View<'_> {
         } else {
             Witnesses::Nobody
         }
+    }
+
+    fn unheard(&self) -> Duration {
+        self.seen.desired.down_after.clamp(UNHEARD.0, UNHEARD.1)
     }
 
     /// For how long none of the members that can be asked has heard it; none without a witness.

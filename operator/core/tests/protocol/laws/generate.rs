@@ -83,10 +83,11 @@ prop_compose! {
         replicas in 1..=PODS,
         policy in select(vec![Policy::Availability, Policy::Durability]),
         durable in any::<bool>(),
+        down_after in select(vec![2_000u64, 2_000, 500, 1_000, 5_000]).prop_map(Duration::from_millis),
         elect in weighted(0.1, (0..PODS).prop_map(pod)),
         ended in weighted(0.05, (0..PODS).prop_map(|n| format!("run{n}0"))),
     ) -> Desired {
-        Desired { replicas, policy, down_after: Duration::from_secs(2), durable, deleting: false, elect, ended }
+        Desired { replicas, policy, down_after, durable, deleting: false, elect, ended }
     }
 }
 

@@ -259,21 +259,26 @@ pub fn no_election_unheard(seen: &Observed, plan: &Plan) -> Verdict {
         .members
         .values()
         .filter_map(|m| answer(seen, &m.process))
-        .find(|(_, a)| hears(a, master));
+        .find(|(_, a)| hears(seen, a, master));
     law(hears.is_none(), || {
         format!("law 6: {} hears the master", hears.unwrap().0.pod)
     })
 }
 
-/// Its link is up, or a full sync runs, and less than 2 s of silence are proved (n seconds prove n - 1).
-fn hears(it: &Answer, master: &Process) -> bool {
+/// Its link is up, or a full sync runs, and less than `down_after`, 1 s to 2 s, of silence is proved (n seconds prove n - 1).
+fn hears(seen: &Observed, it: &Answer, master: &Process) -> bool {
+    let least = if seen.desired.down_after < Duration::from_secs(2) {
+        2
+    } else {
+        3
+    };
     it.replication.upstream.as_ref().is_some_and(|up| {
         let seconds = if up.syncing {
             up.sync_heard_seconds
         } else {
             up.heard_seconds
         };
-        up.host == master.address && (up.link_up || up.syncing) && seconds.unwrap_or(0) < 3
+        up.host == master.address && (up.link_up || up.syncing) && seconds.unwrap_or(0) < least
     })
 }
 
