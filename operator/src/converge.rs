@@ -113,7 +113,12 @@ async fn desired(
         passwords: &resource.passwords,
         application_password: password.as_deref(),
         holder: &context.session.holder,
-        replicas: replicas(live, resource, redis, record),
+        replicas: replicas(
+            redis.spec.replicas,
+            &resource.name,
+            record,
+            live.stateful_set.as_ref().and_then(|set| set.spec.as_ref()?.replicas),
+        ),
     };
     let refused = |refusal: Refusal| Trouble {
         reason: refusal.reason.to_owned(),
@@ -193,19 +198,17 @@ fn trouble(namespace: &str, change: Change) -> Option<Trouble> {
 }
 
 /// Pods to run: what the user wants, and those above it that the record still names. Lowered by finished leaves alone.
-fn replicas(live: &Live, resource: &Resource, redis: &Redis, record: &Found) -> i32 {
-    let wanted = redis.spec.replicas;
+///
+/// `wanted` of the resource with this name, and how many its StatefulSet has `now`.
+pub fn replicas(wanted: i32, name: &str, record: &Found, now: Option<i32>) -> i32 {
     let named = match record {
         Found::Record(record) => {
             let ordinals = record
                 .processes()
-                .filter_map(|process| names::ordinal(&process.pod, &resource.name));
+                .filter_map(|process| names::ordinal(&process.pod, name));
             ordinals.max().map_or(0, |highest| highest.saturating_add(1))
         }
-        Found::Absent | Found::Newer(_) | Found::Nonsense(_) => {
-            let set = live.stateful_set.as_ref();
-            set.and_then(|set| set.spec.as_ref()?.replicas).unwrap_or_default()
-        }
+        Found::Absent | Found::Newer(_) | Found::Nonsense(_) => now.unwrap_or_default(),
     };
     wanted.max(named)
 }

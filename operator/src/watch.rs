@@ -4,7 +4,7 @@
 //! connection and not by the next question. Everything is in memory; losing it only delays.
 
 mod post;
-mod state;
+pub mod state;
 
 use crate::redis::{CALL_LIMIT, Connection, Login};
 use futures::future::join_all;

@@ -6,9 +6,23 @@ use redis_operator_core::observed::{Answer, Moment, Reach};
 use redis_operator_core::replication::Upstream;
 use std::sync::Arc;
 
+/// A connection, as far as the state of a post depends on it.
+pub trait Line {
+    /// It is broken, or was given up.
+    fn is_closed(&self) -> bool;
+}
+
+impl Line for Connection {
+    fn is_closed(&self) -> bool {
+        Self::is_closed(self)
+    }
+}
+
 /// What is known of one instance. Each event says whether it is worth a wake-up.
-pub(super) struct State {
-    connection: Option<Arc<Connection>>,
+///
+/// Generic over the connection, so that a simulation can run it over its own network.
+pub struct State<C = Connection> {
+    connection: Option<Arc<C>>,
     attached: bool,
     /// The last answer came on this very connection.
     answered: bool,
@@ -21,8 +35,15 @@ pub(super) struct State {
     reopening: bool,
 }
 
-impl State {
-    pub(super) fn new() -> Self {
+impl<C: Line> Default for State<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C: Line> State<C> {
+    /// Nothing is known.
+    pub fn new() -> Self {
         Self {
             connection: None,
             attached: false,
@@ -36,18 +57,19 @@ impl State {
     }
 
     /// An attempt to connect begins.
-    pub(super) fn trying(&mut self, now: Moment) {
+    pub fn trying(&mut self, now: Moment) {
         self.tried.get_or_insert(now);
     }
 
     /// A connection is open; what it says is not known yet.
-    pub(super) fn opened(&mut self, connection: Arc<Connection>, now: Moment) {
+    pub fn opened(&mut self, connection: Arc<C>, now: Moment) {
         self.heard = Some(now);
         self.connection = Some(connection);
         (self.attached, self.answered) = (false, false);
     }
 
-    pub(super) fn not_opened(&mut self, error: &OpenError, now: Moment) -> bool {
+    /// The attempt failed.
+    pub fn not_opened(&mut self, error: &OpenError, now: Moment) -> bool {
         self.reopening = false;
         match error {
             OpenError::Refused => {
@@ -64,7 +86,7 @@ impl State {
     }
 
     /// It answered on this connection.
-    pub(super) fn answered(&mut self, connection: &Arc<Connection>, answer: Answer, now: Moment) -> bool {
+    pub fn answered(&mut self, connection: &Arc<C>, answer: Answer, now: Moment) -> bool {
         if !self.holds(connection) {
             return false;
         }
@@ -77,7 +99,7 @@ impl State {
     }
 
     /// A probe on this connection failed.
-    pub(super) fn failed(&mut self, connection: &Arc<Connection>, error: &CallError, now: Moment) -> bool {
+    pub fn failed(&mut self, connection: &Arc<C>, error: &CallError, now: Moment) -> bool {
         if !self.holds(connection) {
             return false;
         }
@@ -97,7 +119,7 @@ impl State {
     }
 
     /// This connection broke: always worth a wake-up, unless that is known already.
-    pub(super) fn broke(&mut self, connection: &Arc<Connection>) -> bool {
+    pub fn broke(&mut self, connection: &Arc<C>) -> bool {
         if !self.holds(connection) {
             return false;
         }
@@ -107,25 +129,28 @@ impl State {
         true
     }
 
-    pub(super) fn attached(&mut self, connection: &Arc<Connection>) {
+    /// This connection was attached.
+    pub fn attached(&mut self, connection: &Arc<C>) {
         self.attached |= self.holds(connection);
     }
 
     /// What followed this connection is known; without one, what followed the last one.
-    pub(super) fn is_settled(&self, connection: Option<&Arc<Connection>>) -> bool {
+    pub fn is_settled(&self, connection: Option<&Arc<C>>) -> bool {
         !self.reopening && connection.is_none_or(|connection| !self.holds(connection))
     }
 
-    pub(super) fn connection(&self) -> Option<&Arc<Connection>> {
+    /// The connection, if there is one.
+    pub fn connection(&self) -> Option<&Arc<C>> {
         self.connection.as_ref()
     }
 
-    pub(super) fn is_attached(&self) -> bool {
+    /// Its connection was attached.
+    pub fn is_attached(&self) -> bool {
         self.attached
     }
 
     /// The attached connection, if this process answered on it.
-    pub(super) fn connection_to(&self, run_id: &str) -> Option<&Arc<Connection>> {
+    pub fn connection_to(&self, run_id: &str) -> Option<&Arc<C>> {
         let speaks = self.attached && self.answered;
         let last = self.last.as_ref().filter(|_| speaks)?;
         self.connection
@@ -133,11 +158,13 @@ impl State {
             .filter(|it| last.replication.run_id == run_id && !it.is_closed())
     }
 
-    pub(super) fn reach(&self) -> &Reach {
+    /// Whether it can be reached.
+    pub fn reach(&self) -> &Reach {
         &self.reach
     }
 
-    pub(super) fn seen(&self) -> Seen {
+    /// All that a pass is told.
+    pub fn seen(&self) -> Seen {
         Seen {
             reach: self.reach.clone(),
             last: self.last.clone(),
@@ -145,7 +172,7 @@ impl State {
         }
     }
 
-    fn holds(&self, connection: &Arc<Connection>) -> bool {
+    fn holds(&self, connection: &Arc<C>) -> bool {
         self.connection
             .as_ref()
             .is_some_and(|held| Arc::ptr_eq(held, connection))

@@ -1,0 +1,263 @@
+//! What must hold, and how far a run has come.
+
+use crate::event::Event;
+use crate::operator::Planned;
+use crate::settings::Class;
+use crate::world::{Time, World, text};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt;
+use redis_operator_core::names;
+use redis_operator_core::plan::Step;
+use redis_operator_core::record::{Found, Phase, Record, Stage};
+use std::collections::BTreeMap;
+
+/// How long it may take to come to rest after the last fault.
+const REST: Time = 300_000_000;
+/// After this time without health a person follows the condition that names the way out.
+const PERSON: Time = 120_000_000;
+/// A replaced master acknowledges nothing later than this after the freeze: M + 2 s, and what rounding adds.
+const FENCE: Time = 4_500_000;
+
+/// What clients were told.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// By number of the write: by whom, and whether WAIT had it acknowledged.
+    writes: Vec<Option<(usize, bool)>>,
+    waited: Vec<u32>,
+    plain: Vec<u32>,
+    /// Nobody writes any more.
+    pub closed: bool,
+    /// Since when all is well.
+    pub well_since: Option<Time>,
+    /// When the last fault ended.
+    pub quiet_since: Time,
+    /// Processes that were replaced, and since when their replicas were frozen.
+    replaced: BTreeMap<usize, Time>,
+    person: bool,
+}
+
+impl Ledger {
+    /// The number of the next write.
+    pub fn next(&mut self) -> u32 {
+        self.writes.push(None);
+        self.writes.len() as u32 - 1
+    }
+}
+
+impl World {
+    /// A client was told that a write is done.
+    pub fn acknowledge(&mut self, n: u32, by: usize, waited: bool) {
+        self.ledger.writes[n as usize] = Some((by, waited));
+        if waited {
+            self.ledger.waited.push(n);
+        } else {
+            self.ledger.plain.push(n);
+        }
+        self.coverage.count(if waited { "writes acknowledged by WAIT" } else { "writes acknowledged" }, 1);
+    }
+
+    /// A process became master on the operator's word.
+    pub fn promoted(&mut self, number: usize) {
+        self.log(|| format!("{} is promoted at {}", text::run(number), self_offset(number)));
+        self.coverage.count("promotions", 1);
+        let frozen = self.servers.iter().filter(|it| it.is_alive()).filter_map(|it| it.frozen_at).max().unwrap_or(self.now);
+        for other in 0..self.servers.len() {
+            if other != number && self.servers[other].master && self.servers[other].is_alive() {
+                self.ledger.replaced.insert(other, frozen);
+            }
+        }
+        self.check_data(number, "promoted");
+    }
+
+    /// Whether a process has everything that it must have.
+    fn check_data(&mut self, number: usize, what: &str) {
+        let data = &self.servers[number].data;
+        let missing: Vec<_> = self.ledger.waited.iter().copied().filter(|n| !data.has(*n)).collect();
+        if missing.is_empty() {
+            return;
+        }
+        self.coverage.count("WAIT-acknowledged writes missing", missing.len() as u64);
+        self.log(|| format!("{} lacks {} WAIT-acknowledged writes: {missing:?}", text::run(number), missing.len()));
+        if self.settings.class == Class::Single {
+            let by: Vec<_> = missing.iter().filter_map(|n| self.ledger.writes[*n as usize]).map(|(by, _)| text::run(by)).collect();
+            self.violation(format!("promise 2: {} is {what} without {missing:?}, acknowledged by {by:?}", text::run(number)));
+        }
+        // told once
+        let data = self.servers[number].data.clone();
+        self.ledger.waited.retain(|n| data.has(*n));
+    }
+
+    /// A process takes a write.
+    pub fn check_write(&mut self, number: usize) {
+        let Some(frozen) = self.ledger.replaced.get(&number) else { return };
+        let late = self.now.saturating_sub(*frozen) > FENCE;
+        if late && !self.servers[number].hung_once && self.settings.class == Class::Single {
+            self.violation(format!("promise 7: {} takes writes {} ms after the freeze", text::run(number), (self.now - frozen) / 1000));
+        }
+    }
+
+    /// The record that is about to be written.
+    pub fn check_record(&mut self, next: &Record) {
+        if let Some(before) = self.api.redis.record.clone()
+            && next.term < before.term
+        {
+            self.violation(format!("law 11: the term falls from {} to {}", before.term, next.term));
+        }
+        self.log(|| {
+            let members: Vec<_> = next.members.values().map(|m| format!("{}={:?}", m.process.run_id, m.stage)).collect();
+            format!(
+                "record {}: term {} {:?} by {}, master {}, E {}, {} {}",
+                next.seq,
+                next.term,
+                next.phase,
+                next.holder,
+                next.master.as_ref().map_or("none", |master| &master.run_id),
+                next.quorum,
+                members.join(" "),
+                next.claim.as_ref().map(|claim| format!("claim {} at {}", claim.process.run_id, claim.offset)).unwrap_or_default(),
+            )
+        });
+        let master = next.master.as_ref().and_then(|master| text::read_run(&master.run_id));
+        if let Some(server) = master.map(|master| &self.servers[master]).filter(|server| server.is_alive() && server.master) {
+            let (e, g) = (next.quorum, server.guard);
+            if e > g {
+                self.violation(format!("law 11: E {e} > G {g}"));
+            }
+        }
+    }
+
+    /// The slice that is about to be written.
+    pub fn check_slice(&mut self, slice: Option<&EndpointSlice>) {
+        let Some(seen) = slice.map(redis_operator::slice::observed) else { return };
+        let address = seen.address.as_deref().and_then(text::read_address);
+        self.log(|| format!("published: {} by {} in term {}", seen.address.as_deref().unwrap_or("nobody"), seen.holder, seen.term));
+        let Some(number) = address.and_then(|address| self.listening(address)) else { return };
+        if seen.target != Some(text::uid(self.servers[number].pod)) || !self.servers[number].master {
+            return;
+        }
+        self.check_data(number, "published");
+    }
+
+    /// Law 1.
+    pub fn check_labels(&mut self) {
+        let masters = self.api.pods.values().filter(|pod| pod.labels().get(names::LABEL_ROLE).map(String::as_str) == Some(names::ROLE_MASTER));
+        if masters.count() > 1 {
+            self.violation("law 1: two pods with role=master".to_owned());
+        }
+    }
+
+    /// An operator has decided.
+    pub fn planned(&mut self, operator: usize, planned: Planned) {
+        let Planned { seen, plan } = planned;
+        *self.coverage.whys.entry(plan.why).or_default() += 1;
+        let phase = match &seen.record {
+            Found::Record(record) => format!("{:?}", record.phase),
+            Found::Absent => "no record".to_owned(),
+            Found::Newer(_) | Found::Nonsense(_) => "unreadable".to_owned(),
+        };
+        *self.coverage.phases.entry(phase).or_default() += 1;
+        if !plan.steps.is_empty() {
+            let names: Vec<_> = plan.steps.iter().map(Step::name).collect();
+            self.log(|| format!("operator {operator}: {}: {}", plan.why, names.join(" ")));
+        } else if !plan.why.is_empty() || !plan.notes.is_empty() {
+            self.log(|| {
+                let notes: Vec<_> = plan.notes.iter().map(|note| note.message.as_str()).collect();
+                format!("operator {operator}: {} {}", plan.why, notes.join("; "))
+            });
+        }
+    }
+
+    /// Every quarter of a second: is all well, and is it time for the next fault, or for the end?
+    pub fn look_around(&mut self) {
+        if self.over {
+            return;
+        }
+        self.schedule(self.now + 250_000, Event::Look);
+        let health = self.health();
+        if health.is_ok() {
+            self.ledger.well_since.get_or_insert(self.now);
+        } else {
+            self.ledger.well_since = None;
+        }
+        if !self.next_fault() {
+            return;
+        }
+        let quiet = self.now.saturating_sub(self.ledger.quiet_since);
+        match health {
+            Ok(()) if self.ledger.well_since.is_some_and(|since| self.now - since >= 1_500_000) => {
+                if self.ledger.closed {
+                    return self.conclude();
+                }
+                self.ledger.closed = true;
+                self.ledger.well_since = None;
+            }
+            Ok(()) => {}
+            Err(what) if quiet > REST => self.violation(format!("it does not come to rest: {what}")),
+            Err(_) if quiet > PERSON && !self.ledger.person => self.send_person(),
+            Err(_) => {}
+        }
+    }
+
+    /// A person reads the condition and names a pod.
+    fn send_person(&mut self) {
+        self.ledger.person = true;
+        self.coverage.count("a person was needed", 1);
+        let best = self.servers.iter().enumerate().filter(|(_, it)| it.is_alive()).max_by_key(|(n, it)| (it.data.keys(), usize::MAX - n));
+        let Some((_, server)) = best else { return };
+        let name = self.pods[server.pod as usize].name.clone();
+        self.log(|| format!("a person names {name}"));
+        self.want(|desired| desired.elect = Some(name));
+    }
+
+    /// Everybody who is wanted takes part.
+    fn health(&self) -> Result<(), String> {
+        let want = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
+        let record = self.api.redis.record.as_deref().ok_or("no record")?;
+        want(record.phase == Phase::Steady, "not steady")?;
+        let process = record.master.as_ref().ok_or("no master")?;
+        let number = text::read_run(&process.run_id).ok_or("no run")?;
+        let master = &self.servers[number];
+        want(master.is_fine() && master.master && master.loading.is_none(), "the master does not serve")?;
+        let slice = self.api.slice.as_deref().map(redis_operator::slice::observed).ok_or("no slice")?;
+        want(slice.target.as_ref() == Some(&process.uid), "not published")?;
+        want(slice.address == Some(text::address(master.address)), "published elsewhere")?;
+        let wanted = self.api.redis.desired.replicas as usize;
+        let ordinal = self.pods[master.pod as usize].ordinal as usize;
+        // the master stays where it is, and so do those below it
+        let others = wanted.max(ordinal + 1) - 1;
+        let surplus = ordinal + 1 > wanted;
+        let full = record.at(Stage::Full).count();
+        want(full + 1 >= wanted.min(others + 1) && (surplus || full == others), "members are missing")?;
+        want(full == record.members.len(), "a member is not full")?;
+        want(record.quorum == master.guard && record.quorum as usize == full.div_ceil(2), "E or G")?;
+        for member in record.members.values() {
+            let number = text::read_run(&member.process.run_id).ok_or("no run")?;
+            let it = &self.servers[number];
+            want(it.is_fine() && it.is_linked() && it.upstream == master.address && it.serves, "a member does not follow")?;
+            want(self.role(&member.process.pod) == Some(names::ROLE_REPLICA), "role=replica")?;
+            if self.ledger.closed {
+                want(it.data == master.data, "data differs")?;
+            }
+        }
+        want(self.role(&process.pod) == Some(names::ROLE_MASTER), "role=master")
+    }
+
+    fn role(&self, pod: &str) -> Option<&str> {
+        self.api.pods.get(pod)?.labels().get(names::LABEL_ROLE).map(String::as_str)
+    }
+
+    fn conclude(&mut self) {
+        let master = self.api.redis.record.as_ref().and_then(|record| text::read_run(&record.master.as_ref()?.run_id));
+        if let Some(master) = master {
+            self.check_data(master, "left");
+            let data = &self.servers[master].data;
+            let lost = self.ledger.plain.iter().filter(|n| !data.has(**n)).count();
+            self.coverage.count("plain writes lost", lost as u64);
+        }
+        self.over = true;
+    }
+}
+
+fn self_offset(number: usize) -> String {
+    format!("its offset (process {number})")
+}

@@ -1,0 +1,359 @@
+//! The API server: objects with versions, compare-and-set, watches that come later.
+
+use super::objects;
+use crate::event::Event;
+use crate::world::{Time, World, text};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt;
+use redis_operator_core::names;
+use redis_operator_core::observed::{Desired, Policy};
+use redis_operator_core::plan::Label;
+use redis_operator_core::record::{Found, Record};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The name of the one resource.
+pub const NAME: &str = "a";
+
+/// The Redis object.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    /// Its version.
+    pub version: u64,
+    /// What is wanted.
+    pub desired: Desired,
+    /// Its record.
+    pub record: Option<Arc<Record>>,
+}
+
+/// All objects.
+#[derive(Debug)]
+pub struct Api {
+    /// The last version given.
+    pub version: u64,
+    /// The resource.
+    pub redis: Redis,
+    /// Pods by name.
+    pub pods: BTreeMap<String, Arc<Pod>>,
+    /// The master's slice.
+    pub slice: Option<Arc<EndpointSlice>>,
+    /// The StatefulSet.
+    pub set: Option<Arc<StatefulSet>>,
+    /// Nodes.
+    pub nodes: Vec<Arc<Node>>,
+    /// The lease: holder and renewal.
+    pub lease: Option<(String, Time)>,
+    /// Renewals by the kubelets.
+    pub renewed: Vec<Timestamp>,
+    /// It does not answer: refuses (true) or is silent (false).
+    pub away: Option<bool>,
+}
+
+/// A change that a watch tells.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The resource.
+    Redis(Redis),
+    /// A pod.
+    Pod(String, Option<Arc<Pod>>),
+    /// The slice.
+    Slice(Option<Arc<EndpointSlice>>),
+    /// The StatefulSet.
+    Set(Option<Arc<StatefulSet>>),
+    /// A node.
+    Node(Arc<Node>),
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// GET of the resource.
+    Record,
+    /// GET of the slice.
+    Slice,
+    /// JSON patch of the record; whether there was one before.
+    WriteRecord(Arc<Record>, bool),
+    /// PUT, or POST where it has no version.
+    PutSlice(Box<EndpointSlice>),
+    /// Patch of a pod's metadata with uid and version.
+    Label(String, String, String, Label),
+    /// DELETE with uid and version.
+    DeletePod(String, String, String),
+    /// Apply of the StatefulSet with version: holder and replicas.
+    ApplySet(Option<String>, String, i32),
+    /// GET of a kubelet's Lease.
+    Renewed(u8),
+    /// Patch of the rest of the status.
+    Report,
+    /// The lease of the operators, for this holder.
+    Lease(String),
+}
+
+/// A response.
+#[derive(Clone, Debug)]
+pub enum Response {
+    /// Done.
+    Done,
+    /// The record, and that there is a resource.
+    Record(Option<Arc<Record>>),
+    /// The slice.
+    Slice(Option<Arc<EndpointSlice>>),
+    /// A kubelet's Lease.
+    Renewed(Timestamp),
+    /// Somebody was first, or it is gone.
+    Conflict,
+    /// Another one holds the lease.
+    Held,
+    /// The API server does not answer.
+    Unreachable,
+    /// It was not answered in time.
+    Deadline,
+}
+
+impl Api {
+    /// A cluster with a new resource.
+    pub fn new(desired: Desired, nodes: u8) -> Self {
+        Self {
+            version: 1,
+            redis: Redis { version: 1, desired, record: None },
+            pods: BTreeMap::new(),
+            slice: None,
+            set: None,
+            nodes: (0..nodes).map(|node| Arc::new(objects::node(node, 0, false))).collect(),
+            lease: None,
+            renewed: vec![Timestamp::UNIX_EPOCH; usize::from(nodes)],
+            away: None,
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.version += 1;
+        self.version
+    }
+
+    /// Everything, as a new watch lists it.
+    pub fn list(&self) -> Vec<Change> {
+        let mut all = vec![Change::Redis(self.redis.clone()), Change::Slice(self.slice.clone()), Change::Set(self.set.clone())];
+        all.extend(self.pods.iter().map(|(name, pod)| Change::Pod(name.clone(), Some(Arc::clone(pod)))));
+        all.extend(self.nodes.iter().map(|node| Change::Node(Arc::clone(node))));
+        all
+    }
+
+    /// E as status shows it.
+    pub fn quorum(&self) -> u32 {
+        self.redis.record.as_ref().map_or(0, |record| record.quorum)
+    }
+}
+
+impl World {
+    /// An operator sends a request; it may arrive although nobody hears of it.
+    pub fn request(&mut self, operator: usize, id: u32, request: Request) {
+        let epoch = self.operators[operator].epoch;
+        let limit = if matches!(request, Request::Lease(_)) { 500_000 } else { 2_000_000 };
+        self.schedule(self.now + limit, Event::NoResponse(operator, epoch, id));
+        if self.operators[operator].api_cut {
+            return;
+        }
+        let at = self.now + self.delay() + 300;
+        self.schedule(at, Event::Request(operator, epoch, id, Box::new(request)));
+    }
+
+    /// It arrives.
+    pub fn requested(&mut self, operator: usize, epoch: u32, id: u32, request: Request) {
+        let response = match self.api.away {
+            Some(true) => Response::Unreachable,
+            Some(false) => return,
+            None => self.serve(request),
+        };
+        let slow = if self.random.chance(20) { 400_000 } else { 6_000 };
+        let at = self.now + self.random.between(1_000, slow);
+        if self.random.chance(self.settings.lost_responses) {
+            return;
+        }
+        self.schedule(at, Event::Response(operator, epoch, id, Box::new(response)));
+    }
+
+    fn serve(&mut self, request: Request) -> Response {
+        match request {
+            Request::Record => Response::Record(self.api.redis.record.clone()),
+            Request::Slice => Response::Slice(self.api.slice.clone()),
+            Request::WriteRecord(record, before) => self.write_record(record, before),
+            Request::PutSlice(slice) => self.put_slice(*slice),
+            Request::Label(name, uid, version, label) => self.label(&name, &uid, &version, label),
+            Request::DeletePod(name, uid, version) => match self.api.pods.get(&name) {
+                Some(pod) if is(pod, &uid, &version) => {
+                    self.delete_pod(&name);
+                    Response::Done
+                }
+                _ => Response::Conflict,
+            },
+            Request::ApplySet(version, holder, replicas) => self.apply_set(version, &holder, replicas),
+            Request::Renewed(node) => Response::Renewed(self.api.renewed[usize::from(node)]),
+            Request::Report => {
+                let version = self.api.next();
+                self.api.redis.version = version;
+                self.tell(Change::Redis(self.api.redis.clone()));
+                Response::Done
+            }
+            Request::Lease(holder) => self.lease(holder),
+        }
+    }
+
+    fn lease(&mut self, holder: String) -> Response {
+        let now = self.now;
+        match &mut self.api.lease {
+            Some((held, renewed)) if *held != holder && now.saturating_sub(*renewed) < 3_000_000 => Response::Held,
+            lease => {
+                *lease = Some((holder, now));
+                Response::Done
+            }
+        }
+    }
+
+    fn write_record(&mut self, record: Arc<Record>, before: bool) -> Response {
+        let seq = self.api.redis.record.as_ref().map(|record| record.seq);
+        let fits = if before { seq == record.seq.checked_sub(1) } else { seq.is_none() };
+        if !fits {
+            return Response::Conflict;
+        }
+        let read = if self.settings.json {
+            let value = serde_json::to_value(&*record).unwrap_or_default();
+            Found::read(Some(&value))
+        } else {
+            Found::Record(Box::new((*record).clone()))
+        };
+        if read != Found::Record(Box::new((*record).clone())) {
+            self.violation(format!("the record does not read back: {read:?}"));
+        }
+        self.check_record(&record);
+        self.api.redis.record = Some(record);
+        let version = self.api.next();
+        self.api.redis.version = version;
+        self.tell(Change::Redis(self.api.redis.clone()));
+        Response::Done
+    }
+
+    fn put_slice(&mut self, mut slice: EndpointSlice) -> Response {
+        let held = self.api.slice.as_ref().and_then(|held| held.resource_version());
+        if slice.metadata.resource_version != held {
+            return Response::Conflict;
+        }
+        let version = self.api.next();
+        slice.metadata.resource_version = Some(version.to_string());
+        slice.metadata.uid.get_or_insert_with(|| format!("slice-{version}"));
+        let slice = Arc::new(slice);
+        self.set_slice(Some(Arc::clone(&slice)));
+        // owned by a pod that is gone: collected
+        if let Some(owner) = objects::owning_pod(&slice)
+            && !self.api.pods.values().any(|pod| pod.uid().as_deref() == Some(&text::uid(owner)))
+        {
+            self.schedule(self.now + 150_000, Event::Collect(owner));
+        }
+        Response::Slice(Some(slice))
+    }
+
+    /// The slice is this from now on.
+    pub fn set_slice(&mut self, slice: Option<Arc<EndpointSlice>>) {
+        self.check_slice(slice.as_deref());
+        self.api.slice.clone_from(&slice);
+        let version = self.api.next();
+        let published = slice.as_deref().map(redis_operator::slice::observed).and_then(|slice| slice.address);
+        let address = published.as_deref().and_then(text::read_address);
+        for client in 0..self.clients.len() {
+            let slow = if self.random.chance(250) { 1_000_000 } else { 80_000 };
+            let at = self.now + self.random.between(30_000, slow);
+            self.schedule(at, Event::Route(client, version, address));
+        }
+        self.tell(Change::Slice(slice));
+    }
+
+    fn label(&mut self, name: &str, uid: &str, version: &str, label: Label) -> Response {
+        let Some(pod) = self.api.pods.get(name).filter(|pod| is(pod, uid, version)) else {
+            return Response::Conflict;
+        };
+        let mut pod = (**pod).clone();
+        match label {
+            Label::Master => pod.labels_mut().insert(names::LABEL_ROLE.to_owned(), names::ROLE_MASTER.to_owned()),
+            Label::Replica => pod.labels_mut().insert(names::LABEL_ROLE.to_owned(), names::ROLE_REPLICA.to_owned()),
+            Label::None => pod.labels_mut().remove(names::LABEL_ROLE),
+        };
+        self.put_pod(pod);
+        self.check_labels();
+        Response::Done
+    }
+
+    /// Writes a pod with a new version.
+    pub fn put_pod(&mut self, mut pod: Pod) {
+        pod.metadata.resource_version = Some(self.api.next().to_string());
+        let (name, pod) = (pod.name_any(), Arc::new(pod));
+        self.api.pods.insert(name.clone(), Arc::clone(&pod));
+        self.tell(Change::Pod(name, Some(pod)));
+    }
+
+    /// A pod object is gone.
+    pub fn remove_pod(&mut self, name: &str) {
+        let Some(pod) = self.api.pods.remove(name) else { return };
+        self.api.next();
+        self.tell(Change::Pod(name.to_owned(), None));
+        if let Some(number) = pod.uid().and_then(|uid| text::read_uid(&uid)) {
+            self.schedule(self.now + 150_000, Event::Collect(number));
+        }
+        self.ask_controller();
+    }
+
+    fn apply_set(&mut self, version: Option<String>, holder: &str, replicas: i32) -> Response {
+        let held = self.api.set.as_ref().and_then(|held| held.resource_version());
+        if held.is_some() && version != held {
+            return Response::Conflict;
+        }
+        let version = self.api.next();
+        self.api.set = Some(Arc::new(objects::set(holder, replicas, version)));
+        self.tell(Change::Set(self.api.set.clone()));
+        self.ask_controller();
+        Response::Done
+    }
+
+    /// A node's object changes.
+    pub fn put_node(&mut self, node: u8, boot: u32, out_of_service: bool) {
+        let node_object = Arc::new(objects::node(node, boot, out_of_service));
+        self.api.nodes[usize::from(node)] = Arc::clone(&node_object);
+        self.tell(Change::Node(node_object));
+    }
+
+    /// The user changes what is wanted.
+    pub fn want(&mut self, change: impl FnOnce(&mut Desired)) {
+        change(&mut self.api.redis.desired);
+        let version = self.api.next();
+        self.api.redis.version = version;
+        self.tell(Change::Redis(self.api.redis.clone()));
+    }
+
+    /// Every operator's watch hears of a change, each in its own time and in order.
+    pub fn tell(&mut self, change: Change) {
+        for number in 0..self.operators.len() {
+            if !self.operators[number].alive {
+                continue;
+            }
+            let slow = if self.random.chance(30) { 300_000 } else { 12_000 };
+            let at = self.now + self.random.between(1_000, slow);
+            let operator = &mut self.operators[number];
+            let at = at.max(operator.told).max(operator.deaf_until);
+            operator.told = at;
+            let epoch = operator.epoch;
+            self.schedule(at, Event::Cache(number, epoch, Box::new(change.clone())));
+        }
+    }
+}
+
+fn is(pod: &Pod, uid: &str, version: &str) -> bool {
+    pod.metadata.uid.as_deref() == Some(uid) && pod.metadata.resource_version.as_deref() == Some(version)
+}
+
+/// What is wanted at first.
+pub fn desired(replicas: u32, policy: Policy, down_after: Duration, durable: bool) -> Desired {
+    Desired { replicas, policy, down_after, durable, deleting: false, elect: None }
+}

@@ -1,0 +1,6 @@
+//! Kubernetes, as far as it matters: the API server, kubelets, the StatefulSet's controller, the garbage collector, leases.
+
+pub mod api;
+mod controller;
+pub mod kubelet;
+mod objects;

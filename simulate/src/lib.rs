@@ -1,0 +1,22 @@
+//! The operator's decisions and passes on simulated time, network, API server and servers.
+//!
+//! One seed is one run, the same for ever: the kind of world, what goes wrong in it, and every delay are drawn from it.
+//! Everything that decides is the operator's own: [`decide`](redis_operator_core::decide::decide), its memory, the
+//! execution of plans, the state of its posts, its reading of pods, slices and departed pods. The servers are modelled after
+//! redis 7.0 as measured; a test compares them with the real one.
+
+pub mod check;
+pub mod clients;
+pub mod cluster;
+pub mod coverage;
+pub mod event;
+pub mod faults;
+pub mod inject;
+pub mod message;
+pub mod network;
+pub mod operator;
+pub mod random;
+pub mod run;
+pub mod server;
+pub mod settings;
+pub mod world;

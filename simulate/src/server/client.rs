@@ -1,0 +1,107 @@
+//! What clients are told.
+
+use super::Waiting;
+use crate::event::Event;
+use crate::message::{Message, Said};
+use crate::network::{Cid, Who};
+use crate::server::data::Item;
+use crate::world::World;
+
+impl World {
+    /// SET.
+    pub(super) fn write(&mut self, number: usize, cid: Cid, n: u32) {
+        let it = &mut self.servers[number];
+        let said = if !it.master {
+            it.misdirected += 1;
+            Said::NotMaster
+        } else if it.guard > 0 && it.guard_lag > 0 && it.good < it.guard {
+            Said::Refused
+        } else {
+            it.data.insert(n);
+            self.feed(number, Item::Write(n));
+            self.check_write(number);
+            Said::Ok
+        };
+        self.send(cid, 1, Message::Said(said));
+    }
+
+    /// WAIT: everything that was written so far.
+    pub(super) fn wait(&mut self, number: usize, cid: Cid, need: u32, limit: u64) {
+        let it = &self.servers[number];
+        if !it.master {
+            return self.send(cid, 1, Message::Said(Said::NotMaster));
+        }
+        let offset = it.offset;
+        let have = self.count_acknowledged(number, offset);
+        if have >= need {
+            return self.send(cid, 1, Message::Said(Said::Acknowledged(have)));
+        }
+        let until = self.now + limit;
+        self.servers[number].waiting.push(Waiting { cid, offset, need, until });
+        self.schedule(until, Event::Waited(number, cid));
+        if !std::mem::replace(&mut self.servers[number].ask_for_acks, true) {
+            self.schedule(self.now, Event::AskForAcks(number));
+        }
+    }
+
+    /// Before it sleeps: one REPLCONF GETACK for all who wait.
+    pub fn ask_for_acks(&mut self, number: usize) {
+        let it = &mut self.servers[number];
+        it.ask_for_acks = false;
+        if it.master && it.is_fine() && !it.replicas.is_empty() {
+            self.feed(number, Item::GetAck);
+        }
+    }
+
+    fn count_acknowledged(&self, number: usize, offset: u64) -> u32 {
+        let replicas = self.servers[number].replicas.iter();
+        replicas.filter(|replica| replica.online && replica.ack.0 >= offset).count() as u32
+    }
+
+    pub(super) fn acknowledge_waiting(&mut self, number: usize) {
+        if self.servers[number].waiting.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.servers[number].waiting);
+        for one in waiting {
+            let have = self.count_acknowledged(number, one.offset);
+            if have >= one.need {
+                self.send(one.cid, 1, Message::Said(Said::Acknowledged(have)));
+            } else {
+                self.servers[number].waiting.push(one);
+            }
+        }
+    }
+
+    /// A WAIT's time is over: so many have it.
+    pub fn waited(&mut self, number: usize, cid: Cid) {
+        if !self.servers[number].is_alive() {
+            return;
+        }
+        if !self.servers[number].is_fine() {
+            return self.servers[number].late.push(Event::Waited(number, cid));
+        }
+        let now = self.now;
+        let due = |waiting: &Waiting| waiting.cid == cid && waiting.until <= now;
+        let Some(at) = self.servers[number].waiting.iter().position(due) else { return };
+        let one = self.servers[number].waiting.remove(at);
+        let have = self.count_acknowledged(number, one.offset);
+        self.send(cid, 1, Message::Said(Said::Acknowledged(have)));
+    }
+
+    /// A demotion ends every WAIT, and its connection.
+    pub(super) fn unblock(&mut self, number: usize) {
+        for one in std::mem::take(&mut self.servers[number].waiting) {
+            self.hang_up(number, one.cid);
+        }
+    }
+
+    /// CLIENT KILL of the applications' user, or of the other connections of the operator's.
+    pub(super) fn cut_off(&mut self, number: usize, keep: Option<Cid>, is_meant: impl Fn(Who) -> bool) {
+        let meant = |cid: &Cid| Some(*cid) != keep && is_meant(self.conns[*cid as usize].who[0]);
+        let all: Vec<_> = self.servers[number].conns.iter().copied().filter(meant).collect();
+        for cid in all {
+            self.hang_up(number, cid);
+        }
+    }
+}
