@@ -180,7 +180,7 @@ fn way(random: &mut Random) -> Way {
 /// What the user asks for.
 fn change(random: &mut Random) -> Action {
     match random.below(4) {
-        0 | 1 => Action::Scale(random.between(1, 6) as u32),
+        0 | 1 => Action::Scale(random.between(2, 6) as u32),
         2 => Action::SetPolicy(random.pick(&[Policy::Availability, Policy::Durability])),
         _ => Action::SetDownAfter(random.pick(&[500, 1000, 2000])),
     }
