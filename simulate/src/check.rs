@@ -33,7 +33,7 @@ pub struct Ledger {
     pub quiet_since: Time,
     /// Processes that were replaced, and since when their replicas were frozen.
     replaced: BTreeMap<usize, Time>,
-    person: bool,
+    person: u32,
 }
 
 impl Ledger {
@@ -156,14 +156,19 @@ impl World {
             Found::Newer(_) | Found::Nonsense(_) => "unreadable".to_owned(),
         };
         *self.coverage.phases.entry(phase).or_default() += 1;
+        if !self.verbose {
+            return;
+        }
         if !plan.steps.is_empty() {
             let names: Vec<_> = plan.steps.iter().map(Step::name).collect();
             self.log(|| format!("operator {operator}: {}: {}", plan.why, names.join(" ")));
         } else if !plan.why.is_empty() || !plan.notes.is_empty() {
-            self.log(|| {
-                let notes: Vec<_> = plan.notes.iter().map(|note| note.message.as_str()).collect();
-                format!("operator {operator}: {} {}", plan.why, notes.join("; "))
-            });
+            let notes: Vec<_> = plan.notes.iter().map(|note| note.message.as_str()).collect();
+            let text = format!("operator {operator}: {} {}", plan.why, notes.join("; "));
+            if self.said[operator] != text {
+                self.said[operator].clone_from(&text);
+                self.log(|| text);
+            }
         }
     }
 
@@ -193,15 +198,29 @@ impl World {
             }
             Ok(()) => {}
             Err(what) if quiet > REST => self.violation(format!("it does not come to rest: {what}")),
-            Err(_) if quiet > PERSON && !self.ledger.person => self.send_person(),
+            Err(_) if quiet > PERSON * u64::from(self.ledger.person + 1) / 2 => self.send_person(),
             Err(_) => {}
         }
     }
 
     /// A person reads the condition and names a pod.
     fn send_person(&mut self) {
-        self.ledger.person = true;
+        self.ledger.person += 1;
+        for server in &mut self.servers {
+            server.priority = server.priority.max(1);
+        }
+        self.settings.priorities = vec![100];
+        if self.ledger.person == 1 {
+            return;
+        }
         self.coverage.count("a person was needed", 1);
+        let ended = self.api.redis.record.as_ref().and_then(|record| record.master.as_ref()).map(|master| master.run_id.clone());
+        let ended = ended.filter(|run| text::read_run(run).is_some_and(|run| !self.servers[run].is_alive()));
+        self.log(|| format!("a person declares {ended:?} to have ended"));
+        self.want(|desired| desired.ended = ended);
+        if self.ledger.person == 2 {
+            return;
+        }
         let best = self.servers.iter().enumerate().filter(|(_, it)| it.is_alive()).max_by_key(|(n, it)| (it.data.keys(), usize::MAX - n));
         let Some((_, server)) = best else { return };
         let name = self.pods[server.pod as usize].name.clone();

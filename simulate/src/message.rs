@@ -51,6 +51,8 @@ pub enum Verb {
     Follow(u8, u32),
     /// REPLICAOF 127.0.0.1 1.
     Freeze,
+    /// The same, the fence closed and the applications' connections with it.
+    Demote,
     /// REPLICAOF NO ONE and what goes with it.
     Promote(Claim, Vec<u32>),
     /// CONFIG SET min-replicas-*.

@@ -91,7 +91,7 @@ impl Settings {
             down_after: Duration::from_millis(down_after),
             durable,
             appendonly: durable && random.chance(600),
-            priorities: if random.chance(100) { random.pick(&[vec![100, 0, 100], vec![100, 100, 0], vec![50, 100, 200]]) } else { vec![100] },
+            priorities: if replicas > 2 && random.chance(100) { random.pick(&[vec![100, 0, 100], vec![100, 100, 0], vec![50, 100, 200]]) } else { vec![100] },
             delay: (usual, random.pick(&[20_000, 100_000, 300_000])),
             sync_time,
             load_time: random.pick(&[1_000, 20_000, sync_time / 2]),

@@ -110,6 +110,8 @@ pub struct World {
     pub verbose: bool,
     /// What happened, if lines are kept.
     pub lines: Vec<String>,
+    /// What operators said last, so that waiting does not fill the story.
+    pub said: Vec<String>,
     /// The first thing that must not be.
     pub broken: Option<String>,
     /// The run is over.
@@ -149,6 +151,7 @@ impl World {
             cut_number: 0,
             verbose,
             lines: vec![],
+            said: vec![String::new(); 2],
             broken: None,
             over: false,
             events: 0,

@@ -355,5 +355,5 @@ fn is(pod: &Pod, uid: &str, version: &str) -> bool {
 
 /// What is wanted at first.
 pub fn desired(replicas: u32, policy: Policy, down_after: Duration, durable: bool) -> Desired {
-    Desired { replicas, policy, down_after, durable, deleting: false, elect: None }
+    Desired { replicas, policy, down_after, durable, deleting: false, elect: None, ended: None }
 }

@@ -169,7 +169,7 @@ impl Leading {
             (side.moment(), clock)
         };
         self.refresh_nodes();
-        self.pods.note(&all, &instances, written(&record), &self.nodes, clock);
+        self.pods.note(&all, &instances, written(&record), &self.nodes, clock, now);
         for node in self.pods.questions(clock) {
             let Some(number) = text::read_node(&node) else { continue };
             if let Response::Renewed(renewed) = self.handle.api(Request::Renewed(number)).await {

@@ -60,6 +60,10 @@ impl Servers for Instances<'_> {
         self.call(on, Verb::Guard(replicas, lag)).await
     }
 
+    async fn demote(&self, who: &Process) -> Done {
+        self.call(who, Verb::Demote).await
+    }
+
     async fn serve(&self, who: &Process) -> Done {
         self.call(who, Verb::Serve(true)).await
     }

@@ -43,6 +43,12 @@ impl World {
                 }
                 self.follow(number, 0);
             }
+            Verb::Demote => {
+                self.servers[number].frozen_at = Some(self.now);
+                self.follow(number, 0);
+                self.servers[number].serves = false;
+                self.cut_off(number, None, |who| matches!(who, Who::Client(_)));
+            }
             Verb::Promote(claim, users) => return self.promote(number, &claim, users),
             Verb::Guard(replicas, lag) => {
                 let it = &mut self.servers[number];

@@ -202,6 +202,7 @@ impl World {
             down_seconds: it.down_since.filter(|_| !link_up).map(|since| unix.saturating_sub(since)),
             heard_seconds: link_up.then(|| unix.saturating_sub(it.heard)),
             syncing: matches!(it.link, Link::Transfer(_) | Link::Loading(_)),
+            sync_heard_seconds: matches!(it.link, Link::Transfer(_) | Link::Loading(_)).then(|| unix.saturating_sub(it.heard)),
             read_offset: offset,
         };
         Answer {
