@@ -184,11 +184,13 @@ impl World {
         } else {
             self.ledger.well_since = None;
         }
-        if !self.next_fault() {
+        let over = self.next_fault();
+        let quiet = self.now.saturating_sub(self.ledger.quiet_since);
+        if self.plan.armed || self.plan.open > 0 {
             return;
         }
-        let quiet = self.now.saturating_sub(self.ledger.quiet_since);
         match health {
+            Ok(()) if !over => self.ledger.person = 0,
             Ok(()) if self.ledger.well_since.is_some_and(|since| self.now - since >= 1_500_000) => {
                 if self.ledger.closed {
                     return self.conclude();
@@ -258,6 +260,8 @@ impl World {
                 want(it.data == master.data, "data differs")?;
             }
         }
+        want(!self.pods.iter().any(|pod| pod.doomed && !pod.over), "a pod is going")?;
+        want(self.operators.iter().any(|it| it.alive && !it.paused && it.leads()), "no operator leads")?;
         want(self.role(&process.pod) == Some(names::ROLE_MASTER), "role=master")
     }
 

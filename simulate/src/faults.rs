@@ -144,16 +144,16 @@ impl Plan {
                         let action = change(random);
                         plan.faults.push(Fault { after: random.below(1_000_000), waits: true, action, lasts: 0 });
                         let after = random.below(3_000_000);
-                        plan.faults.push(Fault { after, waits: false, action: single(random), lasts: length(random) });
+                        plan.faults.push(Fault { after, waits: false, action: single(random, settings.nodes), lasts: length(random) });
                     } else {
-                        plan.faults.push(Fault { after: random.below(1_500_000), waits: true, action: single(random), lasts: length(random) });
+                        plan.faults.push(Fault { after: random.below(1_500_000), waits: true, action: single(random, settings.nodes), lasts: length(random) });
                     }
                 }
             }
             Class::Chaos => {
                 plan.early = random.chance(150);
                 for n in 0..random.between(2, 9) {
-                    let action = if random.chance(120) { change(random) } else { chaos(random) };
+                    let action = if random.chance(120) { change(random) } else { chaos(random, settings.nodes) };
                     let after = random.pick(&[0, 1_000, 30_000, 300_000, 1_000_000, 3_000_000]);
                     let after = random.below(after + 1);
                     plan.faults.push(Fault { after, waits: n == 0 && !plan.early, action, lasts: length(random) });
@@ -187,9 +187,9 @@ fn change(random: &mut Random) -> Action {
 }
 
 /// One failure.
-fn single(random: &mut Random) -> Action {
+fn single(random: &mut Random, nodes: u8) -> Action {
     let target = target(random);
-    let (node, operator) = (random.below(3) as u8, random.below(2) as u8);
+    let (node, operator) = (random.below(u64::from(nodes.min(4))) as u8, random.below(2) as u8);
     match random.below(20) {
         0..=2 => Action::Kill(target),
         3 | 4 => Action::Hang(target),
@@ -212,7 +212,7 @@ fn single(random: &mut Random) -> Action {
 }
 
 /// Anything.
-fn chaos(random: &mut Random) -> Action {
+fn chaos(random: &mut Random, nodes: u8) -> Action {
     match random.below(24) {
         0 => Action::KillAll,
         1 => Action::DeleteAll,
@@ -221,6 +221,6 @@ fn chaos(random: &mut Random) -> Action {
         4 => Action::PauseOperator(random.below(2) as u8),
         5 => Action::KillOperator(random.below(2) as u8),
         6 => Action::Deaf(random.below(2) as u8),
-        _ => single(random),
+        _ => single(random, nodes),
     }
 }

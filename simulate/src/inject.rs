@@ -24,10 +24,6 @@ impl World {
         // the same length of rest for each, so that all caches and counters have settled
         let well = self.ledger.well_since.is_some_and(|since| self.now - since >= 1_000_000);
         if fault.waits && (!well || self.plan.open > 0) {
-            let stuck = self.now.saturating_sub(self.ledger.quiet_since) > 300_000_000;
-            if stuck && self.plan.open == 0 {
-                self.violation("health does not come back between two faults".to_owned());
-            }
             return false;
         }
         let (at, action) = (self.now + fault.after, fault.action.clone());

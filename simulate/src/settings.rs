@@ -83,7 +83,8 @@ impl Settings {
         let sync_time = random.pick(&[5_000, 50_000, 300_000, 3_000_000, 8_000_000]);
         Self {
             class,
-            nodes: 3,
+            // one failure of a node is one failure of an instance
+            nodes: if class == Class::Single { 5 } else { 3 },
             operators: 2,
             clients: 2,
             replicas,
