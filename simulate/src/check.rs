@@ -60,6 +60,7 @@ impl World {
     pub fn promoted(&mut self, number: usize) {
         self.log(|| format!("{} is promoted at {}", text::run(number), self_offset(number)));
         self.coverage.count("promotions", 1);
+        self.ledger.replaced.remove(&number);
         let frozen = self.servers.iter().filter(|it| it.is_alive()).filter_map(|it| it.frozen_at).max().unwrap_or(self.now);
         for other in 0..self.servers.len() {
             if other != number && self.servers[other].master && self.servers[other].is_alive() {
@@ -274,10 +275,25 @@ impl World {
         if let Some(master) = master {
             self.check_data(master, "left");
             let data = &self.servers[master].data;
-            let lost = self.ledger.plain.iter().filter(|n| !data.has(**n)).count();
-            self.coverage.count("plain writes lost", lost as u64);
+            let lost: Vec<_> = self.ledger.plain.iter().filter(|n| !data.has(**n)).filter_map(|n| self.ledger.writes[*n as usize]).collect();
+            for (by, _) in lost {
+                let why = self.why_lost(by);
+                self.coverage.count(why, 1);
+            }
         }
         self.over = true;
+    }
+}
+
+impl World {
+    fn why_lost(&self, by: usize) -> &'static str {
+        match (self.settings.class, &self.servers[by]) {
+            (Class::Chaos, _) => "plain writes lost in chaos",
+            (Class::Single, it) if it.hung_once => "plain writes lost: by one that hung",
+            (Class::Single, it) if it.unplugged => "plain writes lost: by one whose node lost its power",
+            (Class::Single, it) if it.mood == crate::server::Mood::Ended => "plain writes lost: by one that ended",
+            (Class::Single, _) => "plain writes lost: by one that was replaced alive",
+        }
     }
 }
 

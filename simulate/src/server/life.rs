@@ -76,6 +76,7 @@ impl World {
             late: vec![],
             frozen_at: None,
             hung_once: false,
+            unplugged: false,
         });
         let phase = self.random.below(1_000_000);
         self.schedule(self.now + phase, Event::Cron(number));
@@ -234,6 +235,7 @@ impl World {
         it.data = Data::default();
         it.backlog = None;
         let up = self.is_up(up);
+        self.servers[number].unplugged = !up;
         for cid in conns {
             let from = usize::from(self.conns[cid as usize].who[1] == crate::network::Who::Server(number));
             if up {

@@ -152,6 +152,8 @@ pub struct Server {
     pub frozen_at: Option<Time>,
     /// It hung at some time.
     pub hung_once: bool,
+    /// It ended with its node.
+    pub unplugged: bool,
 }
 
 impl Server {
