@@ -12,9 +12,11 @@ use redis_operator_core::record::{Found, Phase, Record, Stage};
 use std::collections::BTreeMap;
 
 /// How long it may take to come to rest after the last fault.
-const REST: Time = 300_000_000;
+const REST: Time = 400_000_000;
 /// After this time without health a person follows the condition that names the way out.
-const PERSON: Time = 120_000_000;
+const PERSON: Time = 100_000_000;
+/// And then does something again and again.
+const EVERY: Time = 15_000_000;
 /// A replaced master acknowledges nothing later than this after the freeze: M + 2 s, and what rounding adds.
 const FENCE: Time = 4_500_000;
 
@@ -201,34 +203,47 @@ impl World {
             }
             Ok(()) => {}
             Err(what) if quiet > REST => self.violation(format!("it does not come to rest: {what}")),
-            Err(_) if quiet > PERSON * u64::from(self.ledger.person + 1) / 2 => self.send_person(),
+            Err(_) if quiet > PERSON + EVERY * u64::from(self.ledger.person) => self.send_person(),
             Err(_) => {}
         }
     }
 
-    /// A person reads the condition and names a pod.
+    /// A person does what conditions ask for: one thing after another, until one helps.
     fn send_person(&mut self) {
+        let turn = self.ledger.person;
         self.ledger.person += 1;
+        self.settings.priorities = vec![100];
         for server in &mut self.servers {
             server.priority = server.priority.max(1);
         }
-        self.settings.priorities = vec![100];
-        if self.ledger.person == 1 {
+        if turn == 0 {
             return;
         }
-        self.coverage.count("a person was needed", 1);
-        let ended = self.api.redis.record.as_ref().and_then(|record| record.master.as_ref()).map(|master| master.run_id.clone());
-        let ended = ended.filter(|run| text::read_run(run).is_some_and(|run| !self.servers[run].is_alive()));
-        self.log(|| format!("a person declares {ended:?} to have ended"));
-        self.want(|desired| desired.ended = ended);
-        if self.ledger.person == 2 {
+        self.coverage.count("a person did something", 1);
+        if self.make_one_master() {
             return;
         }
-        let best = self.servers.iter().enumerate().filter(|(_, it)| it.is_alive()).max_by_key(|(n, it)| (it.data.keys(), usize::MAX - n));
-        let Some((_, server)) = best else { return };
-        let name = self.pods[server.pod as usize].name.clone();
-        self.log(|| format!("a person names {name}"));
-        self.want(|desired| desired.elect = Some(name));
+        let ended = self.api.redis.record.clone();
+        let ended = ended.iter().flat_map(|record| record.processes()).filter(|process| !process.ended);
+        let ended: Vec<_> = ended.map(|process| process.run_id.clone()).collect();
+        let ended: Vec<_> = ended.into_iter().filter(|run| text::read_run(run).is_some_and(|run| !self.servers[run].is_alive())).collect();
+        let pods: Vec<_> = self.api.pods.keys().cloned().collect();
+        let choice = |n: u32, of: &[String]| of.get(n as usize % of.len().max(1)).cloned();
+        let (ended, elect) = (choice(turn, &ended), choice(turn / 2, &pods).filter(|_| turn > 3));
+        self.log(|| format!("a person declares {ended:?} to have ended, and names {elect:?}"));
+        self.want(|desired| (desired.ended, desired.elect) = (ended, elect));
+    }
+
+    /// Of several masters all but the one that most follow are made replicas of it.
+    fn make_one_master(&mut self) -> bool {
+        let masters: Vec<_> = (0..self.servers.len()).filter(|it| self.servers[*it].is_fine() && self.servers[*it].master).collect();
+        let Some(stays) = masters.iter().copied().max_by_key(|it| self.servers[*it].replicas.len()) else { return false };
+        let address = self.servers[stays].address;
+        for other in masters.iter().copied().filter(|it| *it != stays) {
+            self.log(|| format!("a person makes {} a replica of {}", text::run(other), text::run(stays)));
+            self.follow(other, address);
+        }
+        masters.len() > 1
     }
 
     /// Everybody who is wanted takes part.
@@ -288,6 +303,7 @@ impl World {
 impl World {
     fn why_lost(&self, by: usize) -> &'static str {
         match (self.settings.class, &self.servers[by]) {
+            (_, _) if self.api.redis.desired.replicas == 1 => "plain writes lost: of one alone",
             (Class::Chaos, _) => "plain writes lost in chaos",
             (Class::Single, it) if it.hung_once => "plain writes lost: by one that hung",
             (Class::Single, it) if it.unplugged => "plain writes lost: by one whose node lost its power",

@@ -1,4 +1,4 @@
-//! One pass after another: observe, decide, execute, put right. The order of everything is that of the operator's own.
+//! The operator's own passes over this world: what they observe, and what they put right.
 
 use super::cluster::Cluster;
 use super::post::set_targets;
@@ -15,27 +15,23 @@ use kube::runtime::watcher::Event as Watched;
 use redis_operator::converge;
 use redis_operator::departed::Memories;
 use redis_operator::error::Error;
-use redis_operator::execute::{Failure, execute};
+use redis_operator::execute::Done;
+use redis_operator::pass::{self, Scene, Settled};
 use redis_operator::pods;
-use redis_operator_core::decide::decide;
 use redis_operator_core::memory::Memory;
 use redis_operator_core::names;
 use redis_operator_core::observed::{Instance, Observed};
-use redis_operator_core::plan::Step;
+use redis_operator_core::plan::{Plan, Step};
 use redis_operator_core::record::{Found, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// As in the operator's controller.
-const PASSES: usize = 40;
-const AFTER_FAILURE: u64 = 200_000;
-const AT_LEAST: u64 = 10_000_000;
 
 /// One stretch of leadership.
 pub(super) struct Leading {
     handle: Handle,
     holder: String,
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
+    redis: Option<Redis>,
     memory: Memory,
     pods: Memories,
     nodes: Store<Node>,
@@ -48,7 +44,8 @@ pub(super) struct Leading {
 pub(super) async fn lead(handle: Handle, holder: String) {
     let (nodes, writer) = reflector::store();
     let mut leading = Leading {
-        cluster: Cluster::new(handle.clone(), holder.clone()),
+        cluster: Arc::new(Cluster::new(handle.clone(), holder.clone())),
+        redis: None,
         handle,
         holder,
         memory: Memory::default(),
@@ -58,15 +55,16 @@ pub(super) async fn lead(handle: Handle, holder: String) {
         known_nodes: BTreeMap::new(),
         reported: String::new(),
     };
+    let (cluster, own) = (Arc::clone(&leading.cluster), leading.handle.clone());
     loop {
-        let pause = match leading.pass().await {
-            Ok(pause) => pause,
+        let pause = match pass::run(&mut leading, &Instances(&own), &*cluster).await {
+            Ok(pause) => pause.unwrap_or(pass::AFTER_FAILURE),
             Err(error) => {
                 leading.say(|| format!("pass failed: {error}"));
-                AFTER_FAILURE
+                pass::AFTER_FAILURE
             }
         };
-        leading.sleep(pause).await;
+        leading.sleep(u64::try_from(pause.as_micros()).unwrap_or(u64::MAX)).await;
     }
 }
 
@@ -99,100 +97,6 @@ impl Leading {
             pending
         };
         pending.await;
-    }
-
-    async fn pass(&mut self) -> Result<u64, Error> {
-        for _ in 0..PASSES {
-            let redis = {
-                let mut side = self.handle.lock();
-                side.urgent = false;
-                side.cache.redis.clone()
-            };
-            let Some(redis) = redis else { return Ok(AT_LEAST) };
-            let seen = self.observe(&redis).await?;
-            let plan = decide(&seen);
-            self.memory.settle(&seen);
-            let planned = Planned { seen: seen.clone(), plan: plan.clone() };
-            self.handle.lock().asks.push(Ask::Planned(Box::new(planned)));
-            let failed = if plan.steps.is_empty() {
-                None
-            } else {
-                let servers = Instances(&self.handle);
-                let told = |step: &Step, done: &Result<(), Failure>| {
-                    if let Err(failure) = done {
-                        self.say(|| format!("{} failed: {failure}", step.name()));
-                    }
-                };
-                execute(&plan, &servers, &self.cluster, told).await.err()
-            };
-            match failed {
-                Some(Failure::Conflict(_)) => continue,
-                None if !plan.steps.is_empty() => continue,
-                None | Some(Failure::Stale(_) | Failure::NotConnected(_) | Failure::Server { .. } | Failure::Api(_)) => {}
-            }
-            let micros = |wake: std::time::Duration| u64::try_from(wake.as_micros()).unwrap_or(AT_LEAST);
-            let again = if failed.is_some() { AFTER_FAILURE } else { plan.wake.map_or(AT_LEAST, micros).min(AT_LEAST) };
-            let again = if self.pods.waits() { again.min(1_000_000) } else { again };
-            if self.handle.lock().urgent {
-                return Ok(0);
-            }
-            let stalled = self.settle(&redis, &seen, plan.why).await;
-            return Ok(if stalled { again.min(2_000_000) } else { again });
-        }
-        Ok(5_000)
-    }
-
-    async fn observe(&mut self, redis: &Redis) -> Result<Observed, Error> {
-        let mut record = self.cluster.record(redis).await?;
-        let cached = self.handle.lock().cache.slice.clone();
-        let slice = self.cluster.slice(cached.as_deref()).await?;
-        let (all, mut instances, set_holder) = self.cached();
-        let master = written(&record).and_then(|record| record.master.as_ref()).map(|master| master.uid.clone());
-        self.look(master.as_deref()).await;
-        let unattached = self.unattached();
-        if !unattached.is_empty() {
-            record = self.cluster.reread().await?;
-            if written(&record).is_none_or(|record| record.holder == self.holder) {
-                self.attach(&unattached).await;
-                self.look(master.as_deref()).await;
-            }
-        }
-        let (now, clock) = {
-            let side = self.handle.lock();
-            for instance in instances.values_mut() {
-                if let Some(post) = side.posts.get(&instance.uid) {
-                    let said = post.state.seen();
-                    (instance.reach, instance.last, instance.attached) = (said.reach, said.last, said.attached);
-                }
-            }
-            let clock = Timestamp::from_microsecond(1_800_000_000_000_000 + side.now as i64).unwrap_or_default();
-            (side.moment(), clock)
-        };
-        self.refresh_nodes();
-        self.pods.note(&all, &instances, written(&record), &self.nodes, clock, now);
-        for node in self.pods.questions(clock) {
-            let Some(number) = text::read_node(&node) else { continue };
-            if let Response::Renewed(renewed) = self.handle.api(Request::Renewed(number)).await {
-                self.pods.answer(&node, renewed);
-            }
-        }
-        let mut seen = Observed {
-            desired: redis.desired.clone(),
-            holder: self.holder.clone(),
-            record,
-            instances,
-            departed: self.pods.departed(&self.nodes),
-            set_holder,
-            slice,
-            memory: Memory::default(),
-            now,
-            clock,
-        };
-        let mut memory = std::mem::take(&mut self.memory);
-        memory.note(&seen);
-        self.memory.clone_from(&memory);
-        seen.memory = memory;
-        Ok(seen)
     }
 
     /// What the caches show of pods, and the posts for them.
@@ -260,9 +164,98 @@ impl Leading {
             }
         }
     }
+}
 
-    /// The StatefulSet, then the status. True: something stalls.
-    async fn settle(&mut self, redis: &Redis, seen: &Observed, why: &str) -> bool {
+impl Scene for Leading {
+    fn memory(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+
+    async fn observe(&mut self) -> Result<Option<Observed>, Error> {
+        self.redis = {
+            let mut side = self.handle.lock();
+            side.urgent = false;
+            side.cache.redis.clone()
+        };
+        let Some(redis) = self.redis.clone() else { return Ok(None) };
+        let mut record = self.cluster.record(&redis).await?;
+        let cached = self.handle.lock().cache.slice.clone();
+        let slice = self.cluster.slice(cached.as_deref()).await?;
+        let (all, mut instances, set_holder) = self.cached();
+        let master = written(&record).and_then(|record| record.master.as_ref()).map(|master| master.uid.clone());
+        self.look(master.as_deref()).await;
+        let unattached = self.unattached();
+        if !unattached.is_empty() {
+            record = self.cluster.reread().await?;
+            if written(&record).is_none_or(|record| record.holder == self.holder) {
+                self.attach(&unattached).await;
+                self.look(master.as_deref()).await;
+            }
+        }
+        let (now, clock) = {
+            let side = self.handle.lock();
+            for instance in instances.values_mut() {
+                if let Some(post) = side.posts.get(&instance.uid) {
+                    let said = post.state.seen();
+                    (instance.reach, instance.last, instance.attached) = (said.reach, said.last, said.attached);
+                }
+            }
+            let clock = Timestamp::from_microsecond(1_800_000_000_000_000 + side.now as i64).unwrap_or_default();
+            (side.moment(), clock)
+        };
+        self.refresh_nodes();
+        self.pods.note(&all, &instances, written(&record), &self.nodes, clock, now);
+        for node in self.pods.questions(clock) {
+            let Some(number) = text::read_node(&node) else { continue };
+            if let Response::Renewed(renewed) = self.handle.api(Request::Renewed(number)).await {
+                self.pods.answer(&node, renewed);
+            }
+        }
+        Ok(Some(Observed {
+            desired: redis.desired.clone(),
+            holder: self.holder.clone(),
+            record,
+            instances,
+            departed: self.pods.departed(&self.nodes),
+            set_holder,
+            slice,
+            memory: Memory::default(),
+            now,
+            clock,
+        }))
+    }
+
+    fn decided(&mut self, seen: &Observed, plan: &Plan) {
+        let planned = Planned { seen: seen.clone(), plan: plan.clone() };
+        self.handle.lock().asks.push(Ask::Planned(Box::new(planned)));
+    }
+
+    fn told(&mut self, _: &Observed, _: &Plan, step: &Step, done: &Done) {
+        if let Err(failure) = done {
+            self.say(|| format!("{} failed: {failure}", step.name()));
+        }
+    }
+
+    fn ended(&mut self, _: &Plan, _: &Done) {}
+
+    fn waits(&self) -> bool {
+        self.pods.waits()
+    }
+
+    /// The StatefulSet, then the status. A wake-up is noticed before them.
+    async fn settle(&mut self, seen: &Observed, plan: &Plan) -> Result<Settled, Error> {
+        let Some(redis) = self.redis.clone() else { return Ok(Settled::Done) };
+        if self.handle.lock().urgent {
+            return Ok(Settled::Woken);
+        }
+        let stalled = self.put_right(&redis, seen, plan.why).await;
+        Ok(if stalled { Settled::Stalled } else { Settled::Done })
+    }
+}
+
+impl Leading {
+    /// True: something stalls.
+    async fn put_right(&mut self, redis: &Redis, seen: &Observed, why: &str) -> bool {
         let set = self.handle.lock().cache.set.clone();
         let now = set.as_deref().and_then(|set| set.spec.as_ref()?.replicas);
         let holder = set.as_deref().and_then(|set| set.annotations().get(names::ANNOTATION_HOLDER).cloned());
