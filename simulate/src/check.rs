@@ -40,7 +40,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// The number of the next write.
-    pub fn next(&mut self) -> u32 {
+    pub fn begin_write(&mut self) -> u32 {
         self.writes.push(None);
         self.writes.len() as u32 - 1
     }
@@ -55,7 +55,14 @@ impl World {
         } else {
             self.ledger.plain.push(n);
         }
-        self.coverage.count(if waited { "writes acknowledged by WAIT" } else { "writes acknowledged" }, 1);
+        self.coverage.count(
+            if waited {
+                "writes acknowledged by WAIT"
+            } else {
+                "writes acknowledged"
+            },
+            1,
+        );
     }
 
     /// A process became master on the operator's word.
@@ -63,7 +70,13 @@ impl World {
         self.log(|| format!("{} is promoted at {}", text::run(number), self_offset(number)));
         self.coverage.count("promotions", 1);
         self.ledger.replaced.remove(&number);
-        let frozen = self.servers.iter().filter(|it| it.is_alive()).filter_map(|it| it.frozen_at).max().unwrap_or(self.now);
+        let frozen = self
+            .servers
+            .iter()
+            .filter(|it| it.is_alive())
+            .filter_map(|it| it.frozen_at)
+            .max()
+            .unwrap_or(self.now);
         for other in 0..self.servers.len() {
             if other != number && self.servers[other].master && self.servers[other].is_alive() {
                 self.ledger.replaced.insert(other, frozen);
@@ -79,11 +92,25 @@ impl World {
         if missing.is_empty() {
             return;
         }
-        self.coverage.count("WAIT-acknowledged writes missing", missing.len() as u64);
-        self.log(|| format!("{} lacks {} WAIT-acknowledged writes: {missing:?}", text::run(number), missing.len()));
+        self.coverage
+            .count("WAIT-acknowledged writes missing", missing.len() as u64);
+        self.log(|| {
+            format!(
+                "{} lacks {} WAIT-acknowledged writes: {missing:?}",
+                text::run(number),
+                missing.len()
+            )
+        });
         if self.settings.class == Class::Single {
-            let by: Vec<_> = missing.iter().filter_map(|n| self.ledger.writes[*n as usize]).map(|(by, _)| text::run(by)).collect();
-            self.violation(format!("promise 2: {} is {what} without {missing:?}, acknowledged by {by:?}", text::run(number)));
+            let by: Vec<_> = missing
+                .iter()
+                .filter_map(|n| self.ledger.writes[*n as usize])
+                .map(|(by, _)| text::run(by))
+                .collect();
+            self.violation(format!(
+                "promise 2: {} is {what} without {missing:?}, acknowledged by {by:?}",
+                text::run(number)
+            ));
         }
         // told once
         let data = self.servers[number].data.clone();
@@ -92,10 +119,16 @@ impl World {
 
     /// A process takes a write.
     pub fn check_write(&mut self, number: usize) {
-        let Some(frozen) = self.ledger.replaced.get(&number) else { return };
+        let Some(frozen) = self.ledger.replaced.get(&number) else {
+            return;
+        };
         let late = self.now.saturating_sub(*frozen) > FENCE;
         if late && !self.servers[number].hung_once && self.settings.class == Class::Single {
-            self.violation(format!("promise 7: {} takes writes {} ms after the freeze", text::run(number), (self.now - frozen) / 1000));
+            self.violation(format!(
+                "promise 7: {} takes writes {} ms after the freeze",
+                text::run(number),
+                (self.now - frozen) / 1000
+            ));
         }
     }
 
@@ -107,7 +140,11 @@ impl World {
             self.violation(format!("law 11: the term falls from {} to {}", before.term, next.term));
         }
         self.log(|| {
-            let members: Vec<_> = next.members.values().map(|m| format!("{}={:?}", m.process.run_id, m.stage)).collect();
+            let members: Vec<_> = next
+                .members
+                .values()
+                .map(|m| format!("{}={:?}", m.process.run_id, m.stage))
+                .collect();
             format!(
                 "record {}: term {} {:?} by {}, master {}, E {}, {} {}",
                 next.seq,
@@ -117,11 +154,17 @@ impl World {
                 next.master.as_ref().map_or("none", |master| &master.run_id),
                 next.quorum,
                 members.join(" "),
-                next.claim.as_ref().map(|claim| format!("claim {} at {}", claim.process.run_id, claim.offset)).unwrap_or_default(),
+                next.claim
+                    .as_ref()
+                    .map(|claim| format!("claim {} at {}", claim.process.run_id, claim.offset))
+                    .unwrap_or_default(),
             )
         });
         let master = next.master.as_ref().and_then(|master| text::read_run(&master.run_id));
-        if let Some(server) = master.map(|master| &self.servers[master]).filter(|server| server.is_alive() && server.master) {
+        if let Some(server) = master
+            .map(|master| &self.servers[master])
+            .filter(|server| server.is_alive() && server.master)
+        {
             let (e, g) = (next.quorum, server.guard);
             if e > g {
                 self.violation(format!("law 11: E {e} > G {g}"));
@@ -131,10 +174,21 @@ impl World {
 
     /// The slice that is about to be written.
     pub fn check_slice(&mut self, slice: Option<&EndpointSlice>) {
-        let Some(seen) = slice.map(redis_operator::slice::observed) else { return };
+        let Some(seen) = slice.map(redis_operator::slice::observed) else {
+            return;
+        };
         let address = seen.address.as_deref().and_then(text::read_address);
-        self.log(|| format!("published: {} by {} in term {}", seen.address.as_deref().unwrap_or("nobody"), seen.holder, seen.term));
-        let Some(number) = address.and_then(|address| self.listening(address)) else { return };
+        self.log(|| {
+            format!(
+                "published: {} by {} in term {}",
+                seen.address.as_deref().unwrap_or("nobody"),
+                seen.holder,
+                seen.term
+            )
+        });
+        let Some(number) = address.and_then(|address| self.listening(address)) else {
+            return;
+        };
         if seen.target != Some(text::uid(self.servers[number].pod)) || !self.servers[number].master {
             return;
         }
@@ -143,7 +197,11 @@ impl World {
 
     /// Law 1.
     pub fn check_labels(&mut self) {
-        let masters = self.api.pods.values().filter(|pod| pod.labels().get(names::LABEL_ROLE).map(String::as_str) == Some(names::ROLE_MASTER));
+        let masters = self
+            .api
+            .pods
+            .values()
+            .filter(|pod| pod.labels().get(names::LABEL_ROLE).map(String::as_str) == Some(names::ROLE_MASTER));
         if masters.count() > 1 {
             self.violation("law 1: two pods with role=master".to_owned());
         }
@@ -194,7 +252,12 @@ impl World {
         }
         match health {
             Ok(()) if !over => self.ledger.person = 0,
-            Ok(()) if self.ledger.well_since.is_some_and(|since| self.now - since >= 1_500_000) => {
+            Ok(())
+                if self
+                    .ledger
+                    .well_since
+                    .is_some_and(|since| self.now - since >= 1_500_000) =>
+            {
                 if self.ledger.closed {
                     return self.conclude();
                 }
@@ -224,9 +287,15 @@ impl World {
             return;
         }
         let ended = self.api.redis.record.clone();
-        let ended = ended.iter().flat_map(|record| record.processes()).filter(|process| !process.ended);
+        let ended = ended
+            .iter()
+            .flat_map(|record| record.processes())
+            .filter(|process| !process.ended);
         let ended: Vec<_> = ended.map(|process| process.run_id.clone()).collect();
-        let ended: Vec<_> = ended.into_iter().filter(|run| text::read_run(run).is_some_and(|run| !self.servers[run].is_alive())).collect();
+        let ended: Vec<_> = ended
+            .into_iter()
+            .filter(|run| text::read_run(run).is_some_and(|run| !self.servers[run].is_alive()))
+            .collect();
         let pods: Vec<_> = self.api.pods.keys().cloned().collect();
         let choice = |n: u32, of: &[String]| of.get(n as usize % of.len().max(1)).cloned();
         let (ended, elect) = (choice(turn, &ended), choice(turn / 2, &pods).filter(|_| turn > 3));
@@ -236,8 +305,16 @@ impl World {
 
     /// Of several masters all but the one that most follow are made replicas of it.
     fn make_one_master(&mut self) -> bool {
-        let masters: Vec<_> = (0..self.servers.len()).filter(|it| self.servers[*it].is_fine() && self.servers[*it].master).collect();
-        let Some(stays) = masters.iter().copied().max_by_key(|it| self.servers[*it].replicas.len()) else { return false };
+        let masters: Vec<_> = (0..self.servers.len())
+            .filter(|it| self.servers[*it].is_fine() && self.servers[*it].master)
+            .collect();
+        let Some(stays) = masters
+            .iter()
+            .copied()
+            .max_by_key(|it| self.servers[*it].replicas.len())
+        else {
+            return false;
+        };
         let address = self.servers[stays].address;
         for other in masters.iter().copied().filter(|it| *it != stays) {
             self.log(|| format!("a person makes {} a replica of {}", text::run(other), text::run(stays)));
@@ -254,43 +331,85 @@ impl World {
         let process = record.master.as_ref().ok_or("no master")?;
         let number = text::read_run(&process.run_id).ok_or("no run")?;
         let master = &self.servers[number];
-        want(master.is_fine() && master.master && master.loading.is_none(), "the master does not serve")?;
-        let slice = self.api.slice.as_deref().map(redis_operator::slice::observed).ok_or("no slice")?;
+        want(
+            master.is_fine() && master.master && master.loading.is_none(),
+            "the master does not serve",
+        )?;
+        let slice = self
+            .api
+            .slice
+            .as_deref()
+            .map(redis_operator::slice::observed)
+            .ok_or("no slice")?;
         want(slice.target.as_ref() == Some(&process.uid), "not published")?;
-        want(slice.address == Some(text::address(master.address)), "published elsewhere")?;
+        want(
+            slice.address == Some(text::address(master.address)),
+            "published elsewhere",
+        )?;
         let wanted = self.api.redis.desired.replicas as usize;
         let ordinal = self.pods[master.pod as usize].ordinal as usize;
         // the master stays where it is, and so do those below it
         let others = wanted.max(ordinal + 1) - 1;
         let surplus = ordinal + 1 > wanted;
         let full = record.at(Stage::Full).count();
-        want(full + 1 >= wanted.min(others + 1) && (surplus || full == others), "members are missing")?;
+        want(
+            full + 1 >= wanted.min(others + 1) && (surplus || full == others),
+            "members are missing",
+        )?;
         want(full == record.members.len(), "a member is not full")?;
-        want(record.quorum == master.guard && record.quorum as usize == full.div_ceil(2), "E or G")?;
+        want(
+            record.quorum == master.guard && record.quorum as usize == full.div_ceil(2),
+            "E or G",
+        )?;
         for member in record.members.values() {
             let number = text::read_run(&member.process.run_id).ok_or("no run")?;
             let it = &self.servers[number];
-            want(it.is_fine() && it.is_linked() && it.upstream == master.address && it.serves, "a member does not follow")?;
-            want(self.role(&member.process.pod) == Some(names::ROLE_REPLICA), "role=replica")?;
+            want(
+                it.is_fine() && it.is_linked() && it.upstream == master.address && it.serves,
+                "a member does not follow",
+            )?;
+            want(
+                self.role(&member.process.pod) == Some(names::ROLE_REPLICA),
+                "role=replica",
+            )?;
             if self.ledger.closed {
                 want(it.data == master.data, "data differs")?;
             }
         }
         want(!self.pods.iter().any(|pod| pod.doomed && !pod.over), "a pod is going")?;
-        want(self.operators.iter().any(|it| it.alive && !it.paused && it.leads()), "no operator leads")?;
+        want(
+            self.operators.iter().any(|it| it.alive && !it.paused && it.leads()),
+            "no operator leads",
+        )?;
         want(self.role(&process.pod) == Some(names::ROLE_MASTER), "role=master")
     }
 
     fn role(&self, pod: &str) -> Option<&str> {
-        self.api.pods.get(pod)?.labels().get(names::LABEL_ROLE).map(String::as_str)
+        self.api
+            .pods
+            .get(pod)?
+            .labels()
+            .get(names::LABEL_ROLE)
+            .map(String::as_str)
     }
 
     fn conclude(&mut self) {
-        let master = self.api.redis.record.as_ref().and_then(|record| text::read_run(&record.master.as_ref()?.run_id));
+        let master = self
+            .api
+            .redis
+            .record
+            .as_ref()
+            .and_then(|record| text::read_run(&record.master.as_ref()?.run_id));
         if let Some(master) = master {
             self.check_data(master, "left");
             let data = &self.servers[master].data;
-            let lost: Vec<_> = self.ledger.plain.iter().filter(|n| !data.has(**n)).filter_map(|n| self.ledger.writes[*n as usize]).collect();
+            let lost: Vec<_> = self
+                .ledger
+                .plain
+                .iter()
+                .filter(|n| !data.has(**n))
+                .filter_map(|n| self.ledger.writes[*n as usize])
+                .collect();
             for (by, _) in lost {
                 let why = self.why_lost(by);
                 self.coverage.count(why, 1);

@@ -33,7 +33,10 @@ impl Client {
     pub fn new(number: u8, nodes: u8) -> Self {
         Self {
             waits: number % 2 == 1,
-            place: Place { address: CLIENT_ADDRESS + number, node: nodes + 10 + number },
+            place: Place {
+                address: CLIENT_ADDRESS + number,
+                node: nodes + 10 + number,
+            },
             published: None,
             version: 0,
             cid: None,
@@ -44,6 +47,16 @@ impl Client {
 }
 
 impl World {
+    /// Somebody types a command in; what is said is in `heard`.
+    pub fn type_in(&mut self, address: u8, message: Message) {
+        let place = Place {
+            address: CLIENT_ADDRESS,
+            node: u8::MAX - 1,
+        };
+        let cid = self.connect(Who::Client(usize::MAX), place, address, Message::HelloClient);
+        self.send(cid, 0, message);
+    }
+
     /// Its node learns what is published.
     pub fn route(&mut self, client: usize, version: u64, address: Option<u8>) {
         let it = &mut self.clients[client];
@@ -67,7 +80,11 @@ impl World {
         if self.ledger.closed {
             return;
         }
-        let (doing, cid, published) = (self.clients[client].doing, self.clients[client].cid, self.clients[client].published);
+        let (doing, cid, published) = (
+            self.clients[client].doing,
+            self.clients[client].cid,
+            self.clients[client].published,
+        );
         match (doing, cid, published) {
             (Doing::Nothing, None, Some(address)) => {
                 let place = self.clients[client].place;
@@ -78,7 +95,7 @@ impl World {
             }
             (Doing::Nothing, None, None) => self.after(client, 100_000),
             (Doing::Nothing, Some(cid), _) => {
-                let n = self.ledger.next();
+                let n = self.ledger.begin_write();
                 self.clients[client].doing = Doing::Setting(n);
                 self.send(cid, 0, Message::Set(n));
                 self.after(client, PATIENCE);
@@ -117,7 +134,10 @@ impl World {
 
     /// A reply, or the end of its connection.
     pub fn client_receives(&mut self, client: usize, cid: Cid, message: Message) {
-        if self.clients[client].cid != Some(cid) {
+        let Some(it) = self.clients.get(client) else {
+            return self.heard.push(message);
+        };
+        if it.cid != Some(cid) {
             return;
         }
         let pause = self.settings.write_every / 2 + self.random.below(self.settings.write_every);

@@ -142,21 +142,45 @@ impl Plan {
                 for _ in 0..random.between(1, 4) {
                     if random.chance(250) {
                         let action = change(random);
-                        plan.faults.push(Fault { after: random.below(1_000_000), waits: true, action, lasts: 0 });
+                        plan.faults.push(Fault {
+                            after: random.below(1_000_000),
+                            waits: true,
+                            action,
+                            lasts: 0,
+                        });
                         let after = random.below(3_000_000);
-                        plan.faults.push(Fault { after, waits: false, action: single(random, settings.nodes), lasts: length(random) });
+                        plan.faults.push(Fault {
+                            after,
+                            waits: false,
+                            action: single(random, settings.nodes),
+                            lasts: length(random),
+                        });
                     } else {
-                        plan.faults.push(Fault { after: random.below(1_500_000), waits: true, action: single(random, settings.nodes), lasts: length(random) });
+                        plan.faults.push(Fault {
+                            after: random.below(1_500_000),
+                            waits: true,
+                            action: single(random, settings.nodes),
+                            lasts: length(random),
+                        });
                     }
                 }
             }
             Class::Chaos => {
                 plan.early = random.chance(150);
                 for n in 0..random.between(2, 9) {
-                    let action = if random.chance(120) { change(random) } else { chaos(random, settings.nodes) };
+                    let action = if random.chance(120) {
+                        change(random)
+                    } else {
+                        chaos(random, settings.nodes)
+                    };
                     let after = random.pick(&[0, 1_000, 30_000, 300_000, 1_000_000, 3_000_000]);
                     let after = random.below(after + 1);
-                    plan.faults.push(Fault { after, waits: n == 0 && !plan.early, action, lasts: length(random) });
+                    plan.faults.push(Fault {
+                        after,
+                        waits: n == 0 && !plan.early,
+                        action,
+                        lasts: length(random),
+                    });
                 }
             }
         }
@@ -170,7 +194,11 @@ fn length(random: &mut Random) -> Time {
 }
 
 fn target(random: &mut Random) -> Target {
-    if random.chance(600) { Target::Master } else { Target::Replica(random.below(4) as u32) }
+    if random.chance(600) {
+        Target::Master
+    } else {
+        Target::Replica(random.below(4) as u32)
+    }
 }
 
 fn way(random: &mut Random) -> Way {
@@ -205,7 +233,11 @@ fn single(random: &mut Random, nodes: u8) -> Action {
         14 => Action::ApiAway(random.chance(500)),
         15 => Action::DeletePod(target),
         16 => Action::ForceDelete(target),
-        17 => random.pick(&[Action::Usurp(operator), Action::CutApi(operator), Action::Deaf(operator)]),
+        17 => random.pick(&[
+            Action::Usurp(operator),
+            Action::CutApi(operator),
+            Action::Deaf(operator),
+        ]),
         18 => Action::Clock(node, random.pick(&[-3600, -5, -1, 1, 3, 30, 3600])),
         _ => random.pick(&[Action::KubeletSilent(node), Action::Save(target)]),
     }

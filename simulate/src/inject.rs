@@ -20,9 +20,14 @@ impl World {
             return false;
         }
         let begun = self.plan.begun;
-        let Some(fault) = self.plan.faults.get(begun) else { return self.plan.open == 0 };
+        let Some(fault) = self.plan.faults.get(begun) else {
+            return self.plan.open == 0;
+        };
         // the same length of rest for each, so that all caches and counters have settled
-        let well = self.ledger.well_since.is_some_and(|since| self.now - since >= 1_000_000);
+        let well = self
+            .ledger
+            .well_since
+            .is_some_and(|since| self.now - since >= 1_000_000);
         if fault.waits && (!well || self.plan.open > 0) {
             return false;
         }
@@ -100,7 +105,11 @@ impl World {
             }
             Action::DropLinks(target) => {
                 let server = self.process_of(target)?;
-                let replicas: Vec<_> = self.servers[server].replicas.iter().map(|replica| replica.cid).collect();
+                let replicas: Vec<_> = self.servers[server]
+                    .replicas
+                    .iter()
+                    .map(|replica| replica.cid)
+                    .collect();
                 for cid in replicas {
                     self.drop_replica(server, cid);
                 }
@@ -123,7 +132,9 @@ impl World {
                 let (one, other) = (self.servers[one].address, self.servers[other].address);
                 return Some(self.cut_path(Side::Address(one), Side::Address(other), way, false));
             }
-            Action::CutNode(node) => return Some(self.cut_path(Side::Node(node), Side::NotNode(node), Way::Both, false)),
+            Action::CutNode(node) => {
+                return Some(self.cut_path(Side::Node(node), Side::NotNode(node), Way::Both, false));
+            }
             Action::NodeDown(node) => {
                 self.node_down(node);
                 return Some(Action::NodeUp(node));
@@ -220,10 +231,20 @@ impl World {
         self.cut_number += 1;
         let number = self.cut_number;
         if way != Way::In {
-            self.cut(Cut { from: one, to: other, rejects, number });
+            self.cut(Cut {
+                from: one,
+                to: other,
+                rejects,
+                number,
+            });
         }
         if way != Way::Out {
-            self.cut(Cut { from: other, to: one, rejects, number });
+            self.cut(Cut {
+                from: other,
+                to: one,
+                rejects,
+                number,
+            });
         }
         Action::Heal(number)
     }
@@ -277,7 +298,9 @@ impl World {
         match target {
             Target::Master => master.filter(|master| self.servers[*master].is_alive()),
             Target::Replica(n) => {
-                let others: Vec<_> = (0..self.servers.len()).filter(|it| self.servers[*it].is_alive() && Some(*it) != master).collect();
+                let others: Vec<_> = (0..self.servers.len())
+                    .filter(|it| self.servers[*it].is_alive() && Some(*it) != master)
+                    .collect();
                 others.get(n as usize % others.len().max(1)).copied()
             }
         }
@@ -293,7 +316,11 @@ impl World {
     pub fn state(&self) -> Vec<String> {
         let alive = self.servers.iter().enumerate().filter(|(_, it)| it.is_alive());
         let line = |(number, it): (usize, &crate::server::Server)| {
-            let role = if it.master { "master".to_owned() } else { format!("replica of {}", it.upstream) };
+            let role = if it.master {
+                "master".to_owned()
+            } else {
+                format!("replica of {}", it.upstream)
+            };
             let link = match it.link {
                 Link::Idle => "no link",
                 Link::Asking(..) => "asking",

@@ -4,6 +4,11 @@ use crate::coverage::Coverage;
 use crate::faults::{Fault, Plan};
 use crate::settings::{Class, Settings};
 use crate::world::{Time, World};
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// No run takes longer than this, in simulated time.
 const LONGEST: Time = 3_600_000_000;
@@ -24,9 +29,6 @@ pub struct Outcome {
     /// What went wrong in it.
     pub faults: Vec<Fault>,
 }
-
-/// Settings that a caller wants otherwise than the seed does.
-pub type Change = fn(&mut Settings);
 
 /// Runs a seed as it is.
 pub fn run(seed: u64, class: Option<Class>, verbose: bool) -> Outcome {
@@ -68,7 +70,11 @@ pub fn run_plan(seed: u64, settings: Settings, plan: Plan, verbose: bool) -> Out
 pub fn shrink(seed: u64, class: Option<Class>) -> Outcome {
     let (settings, full) = draw(seed, class);
     let mut faults = full.faults.clone();
-    let plan = |faults: &[Fault]| Plan { faults: faults.to_vec(), early: full.early, ..Plan::default() };
+    let plan = |faults: &[Fault]| Plan {
+        faults: faults.to_vec(),
+        early: full.early,
+        ..Plan::default()
+    };
     let mut n = 0;
     while n < faults.len() {
         let mut fewer = faults.clone();
@@ -83,4 +89,84 @@ pub fn shrink(seed: u64, class: Option<Class>) -> Outcome {
         }
     }
     run_plan(seed, settings, plan(&faults), true)
+}
+
+/// What came of many seeds.
+#[derive(Debug, Default)]
+pub struct Sum {
+    /// How many were run.
+    pub runs: u64,
+    /// Seeds that broke something, and what, in order.
+    pub broken: Vec<(u64, String)>,
+    /// What was seen.
+    pub coverage: Coverage,
+    /// Simulated time.
+    pub simulated: Duration,
+    /// Events.
+    pub events: u64,
+    /// Time that it took.
+    pub took: Duration,
+    /// On so many threads.
+    pub threads: usize,
+}
+
+/// Runs these seeds on all cores, or on so many threads; up to the first that breaks something, or all of them.
+pub fn many(seeds: Range<u64>, class: Option<Class>, threads: Option<usize>, all: bool) -> Sum {
+    let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let (next, stop) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
+    let sum = Mutex::new(Sum {
+        threads,
+        ..Sum::default()
+    });
+    let begun = Instant::now();
+    let work = || {
+        let mut own = Sum::default();
+        while !stop.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                break;
+            }
+            let outcome = run(seed, class, false);
+            own.coverage.add(&outcome.coverage);
+            own.runs += 1;
+            own.events += outcome.events;
+            own.simulated += Duration::from_micros(outcome.took);
+            if let Some(what) = outcome.broken {
+                own.broken.push((seed, what));
+                stop.store(!all, Ordering::Relaxed);
+            }
+        }
+        let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.coverage.add(&own.coverage);
+        sum.runs += own.runs;
+        sum.events += own.events;
+        sum.simulated += own.simulated;
+        sum.broken.extend(own.broken);
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    let mut sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    sum.broken.sort();
+    sum.took = begun.elapsed();
+    sum
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, hours) = (self.took.as_secs_f64(), self.simulated.as_secs_f64() / 3600.0);
+        let pace = self.runs as f64 / seconds / self.threads as f64;
+        writeln!(
+            f,
+            "{} runs in {seconds:.1} s on {} threads, {pace:.0} a second and thread; {hours:.0} simulated hours, {} events",
+            self.runs, self.threads, self.events
+        )?;
+        write!(f, "{}", self.coverage)?;
+        for (seed, what) in &self.broken {
+            writeln!(f, "seed {seed}: {what}")?;
+        }
+        Ok(())
+    }
 }

@@ -69,7 +69,11 @@ impl Settings {
     /// The world of a seed.
     pub fn draw(seed: u64) -> Self {
         let random = &mut Random::new(seed);
-        let class = if random.chance(500) { Class::Single } else { Class::Chaos };
+        let class = if random.chance(500) {
+            Class::Single
+        } else {
+            Class::Chaos
+        };
         let replicas = match random.below(20) {
             0 => 1,
             1..=3 => 2,
@@ -88,11 +92,19 @@ impl Settings {
             operators: 2,
             clients: 2,
             replicas,
-            policy: if random.chance(500) { Policy::Availability } else { Policy::Durability },
+            policy: if random.chance(500) {
+                Policy::Availability
+            } else {
+                Policy::Durability
+            },
             down_after: Duration::from_millis(down_after),
             durable,
             appendonly: durable && random.chance(600),
-            priorities: if replicas > 2 && random.chance(100) { random.pick(&[vec![100, 0, 100], vec![100, 100, 0], vec![50, 100, 200]]) } else { vec![100] },
+            priorities: if replicas > 2 && random.chance(100) {
+                random.pick(&[vec![100, 0, 100], vec![100, 100, 0], vec![50, 100, 200]])
+            } else {
+                vec![100]
+            },
             delay: (usual, random.pick(&[20_000, 100_000, 300_000])),
             sync_time,
             load_time: random.pick(&[1_000, 20_000, sync_time / 2]),
@@ -102,8 +114,12 @@ impl Settings {
             users: true,
             pings: true,
             late_start: 300,
-            lost_responses: if class == Class::Chaos { random.pick(&[0, 0, 20]) } else { 0 },
-            json: seed % 16 == 0,
+            lost_responses: if class == Class::Chaos {
+                random.pick(&[0, 0, 20])
+            } else {
+                0
+            },
+            json: seed.is_multiple_of(16),
             write_every: random.pick(&[30_000, 80_000, 200_000]),
             clients_reconnect: random.chance(500),
         }

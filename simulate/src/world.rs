@@ -7,7 +7,7 @@ use crate::cluster::kubelet::PodState;
 use crate::coverage::Coverage;
 use crate::event::Event;
 use crate::faults::{Fault, Plan};
-use crate::message::Snapshot;
+use crate::message::{Message, Snapshot};
 use crate::network::{Conn, Cut};
 use crate::operator::Operator;
 use crate::random::Random;
@@ -112,6 +112,8 @@ pub struct World {
     pub lines: Vec<String>,
     /// What operators said last, so that waiting does not fill the story.
     pub said: Vec<String>,
+    /// What somebody heard who typed commands in by hand.
+    pub heard: Vec<Message>,
     /// The first thing that must not be.
     pub broken: Option<String>,
     /// The run is over.
@@ -125,7 +127,12 @@ impl World {
     pub fn new(seed: u64, settings: Settings, plan: Plan, verbose: bool) -> Self {
         let random = Random::new(seed ^ 0x77);
         let nodes = settings.nodes;
-        let desired = api::desired(settings.replicas, settings.policy, settings.down_after, settings.durable);
+        let desired = api::desired(
+            settings.replicas,
+            settings.policy,
+            settings.down_after,
+            settings.durable,
+        );
         Self {
             now: 0,
             sequence: 0,
@@ -151,6 +158,7 @@ impl World {
             cut_number: 0,
             verbose,
             lines: vec![],
+            heard: vec![],
             said: vec![String::new(); 2],
             broken: None,
             over: false,
@@ -169,7 +177,10 @@ impl World {
         }
         for number in 0..self.settings.clients {
             self.clients.push(Client::new(number, self.settings.nodes));
-            self.schedule(500_000 + u64::from(number) * 7_000, Event::Client(usize::from(number), 0));
+            self.schedule(
+                500_000 + u64::from(number) * 7_000,
+                Event::Client(usize::from(number), 0),
+            );
         }
         for node in 0..self.settings.nodes {
             let pause = self.random.below(10_000_000);
@@ -192,7 +203,9 @@ impl World {
                 Some(Reverse(entry)) if entry.0 <= until => {}
                 _ => break,
             }
-            let Some(Reverse(Entry(at, _, event))) = self.queue.pop() else { break };
+            let Some(Reverse(Entry(at, _, event))) = self.queue.pop() else {
+                break;
+            };
             self.now = at;
             self.events += 1;
             self.handle_event(event);
@@ -244,10 +257,8 @@ impl World {
 
     fn operator_event(&mut self, event: Event) {
         match event {
-            Event::Response(number, _, id, response) => {
-                if !self.operators[number].api_cut {
-                    self.responded(number, id, *response);
-                }
+            Event::Response(number, _, id, response) if !self.operators[number].api_cut => {
+                self.responded(number, id, *response);
             }
             Event::NoResponse(number, _, id) => self.responded(number, id, api::Response::Deadline),
             Event::Cache(number, _, change) => self.cached(number, *change),

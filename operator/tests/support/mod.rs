@@ -157,6 +157,12 @@ impl Server {
         self.wait_for_reply();
     }
 
+    /// Whatever it kept is gone. It must have ended.
+    pub(crate) fn lose_files(&self) {
+        fs::remove_dir_all(&self.dir).unwrap();
+        fs::create_dir_all(&self.dir).unwrap();
+    }
+
     /// A client of the operator's user, which may do anything.
     pub(crate) fn client(&self) -> Client {
         let mut client = self.guest();

@@ -119,7 +119,11 @@ impl Api {
     pub fn new(desired: Desired, nodes: u8) -> Self {
         Self {
             version: 1,
-            redis: Redis { version: 1, desired, record: None },
+            redis: Redis {
+                version: 1,
+                desired,
+                record: None,
+            },
             pods: BTreeMap::new(),
             slice: None,
             set: None,
@@ -137,8 +141,16 @@ impl Api {
 
     /// Everything, as a new watch lists it.
     pub fn list(&self) -> Vec<Change> {
-        let mut all = vec![Change::Redis(self.redis.clone()), Change::Slice(self.slice.clone()), Change::Set(self.set.clone())];
-        all.extend(self.pods.iter().map(|(name, pod)| Change::Pod(name.clone(), Some(Arc::clone(pod)))));
+        let mut all = vec![
+            Change::Redis(self.redis.clone()),
+            Change::Slice(self.slice.clone()),
+            Change::Set(self.set.clone()),
+        ];
+        all.extend(
+            self.pods
+                .iter()
+                .map(|(name, pod)| Change::Pod(name.clone(), Some(Arc::clone(pod)))),
+        );
         all.extend(self.nodes.iter().map(|node| Change::Node(Arc::clone(node))));
         all
     }
@@ -153,7 +165,11 @@ impl World {
     /// An operator sends a request; it may arrive although nobody hears of it.
     pub fn request(&mut self, operator: usize, id: u32, request: Request) {
         let epoch = self.operators[operator].epoch;
-        let limit = if matches!(request, Request::Lease(_)) { 500_000 } else { 2_000_000 };
+        let limit = if matches!(request, Request::Lease(_)) {
+            500_000
+        } else {
+            2_000_000
+        };
         self.schedule(self.now + limit, Event::NoResponse(operator, epoch, id));
         if self.operators[operator].api_cut {
             return;
@@ -216,7 +232,11 @@ impl World {
 
     fn write_record(&mut self, record: Arc<Record>, before: bool) -> Response {
         let seq = self.api.redis.record.as_ref().map(|record| record.seq);
-        let fits = if before { seq == record.seq.checked_sub(1) } else { seq.is_none() };
+        let fits = if before {
+            seq == record.seq.checked_sub(1)
+        } else {
+            seq.is_none()
+        };
         if !fits {
             return Response::Conflict;
         }
@@ -249,7 +269,11 @@ impl World {
         self.set_slice(Some(Arc::clone(&slice)));
         // owned by a pod that is gone: collected
         if let Some(owner) = objects::owning_pod(&slice)
-            && !self.api.pods.values().any(|pod| pod.uid().as_deref() == Some(&text::uid(owner)))
+            && !self
+                .api
+                .pods
+                .values()
+                .any(|pod| pod.uid().as_deref() == Some(&text::uid(owner)))
         {
             self.schedule(self.now + 150_000, Event::Collect(owner));
         }
@@ -261,7 +285,10 @@ impl World {
         self.check_slice(slice.as_deref());
         self.api.slice.clone_from(&slice);
         let version = self.api.next();
-        let published = slice.as_deref().map(redis_operator::slice::observed).and_then(|slice| slice.address);
+        let published = slice
+            .as_deref()
+            .map(redis_operator::slice::observed)
+            .and_then(|slice| slice.address);
         let address = published.as_deref().and_then(text::read_address);
         for client in 0..self.clients.len() {
             let slow = if self.random.chance(250) { 1_000_000 } else { 80_000 };
@@ -277,8 +304,12 @@ impl World {
         };
         let mut pod = (**pod).clone();
         match label {
-            Label::Master => pod.labels_mut().insert(names::LABEL_ROLE.to_owned(), names::ROLE_MASTER.to_owned()),
-            Label::Replica => pod.labels_mut().insert(names::LABEL_ROLE.to_owned(), names::ROLE_REPLICA.to_owned()),
+            Label::Master => pod
+                .labels_mut()
+                .insert(names::LABEL_ROLE.to_owned(), names::ROLE_MASTER.to_owned()),
+            Label::Replica => pod
+                .labels_mut()
+                .insert(names::LABEL_ROLE.to_owned(), names::ROLE_REPLICA.to_owned()),
             Label::None => pod.labels_mut().remove(names::LABEL_ROLE),
         };
         self.put_pod(pod);
@@ -355,5 +386,13 @@ fn is(pod: &Pod, uid: &str, version: &str) -> bool {
 
 /// What is wanted at first.
 pub fn desired(replicas: u32, policy: Policy, down_after: Duration, durable: bool) -> Desired {
-    Desired { replicas, policy, down_after, durable, deleting: false, elect: None, ended: None }
+    Desired {
+        replicas,
+        policy,
+        down_after,
+        durable,
+        deleting: false,
+        elect: None,
+        ended: None,
+    }
 }

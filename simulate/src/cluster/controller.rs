@@ -19,7 +19,9 @@ impl World {
             self.schedule(self.now + 1_000_000, Event::Controller);
             return;
         }
-        let Some(replicas) = self.api.set.as_ref().and_then(|set| set.spec.as_ref()?.replicas) else { return };
+        let Some(replicas) = self.api.set.as_ref().and_then(|set| set.spec.as_ref()?.replicas) else {
+            return;
+        };
         for ordinal in 0..replicas {
             let name = names::pod(NAME, ordinal);
             if !self.api.pods.contains_key(&name) {
@@ -29,7 +31,11 @@ impl World {
         let surplus = |name: &&String| names::ordinal(name, NAME).is_some_and(|ordinal| ordinal >= replicas);
         let all: Vec<_> = self.api.pods.keys().filter(surplus).cloned().collect();
         for name in all {
-            let going = self.api.pods.get(&name).is_some_and(|pod| pod.metadata.deletion_timestamp.is_some());
+            let going = self
+                .api
+                .pods
+                .get(&name)
+                .is_some_and(|pod| pod.metadata.deletion_timestamp.is_some());
             if !going {
                 self.delete_pod(&name);
             }
@@ -38,7 +44,9 @@ impl World {
 
     fn create_pod(&mut self, name: String, ordinal: u32) {
         let nodes = self.api.nodes.len() as u32;
-        let wish = (0..nodes).map(|n| ((ordinal + n) % nodes) as u8).find(|node| self.is_up(*node) && self.is_schedulable(*node));
+        let wish = (0..nodes)
+            .map(|n| ((ordinal + n) % nodes) as u8)
+            .find(|node| self.is_up(*node) && self.is_schedulable(*node));
         let Some(node) = wish else {
             self.schedule(self.now + 1_000_000, Event::Controller);
             return;
@@ -62,7 +70,10 @@ impl World {
         }
         let owned = self.api.slice.as_deref().and_then(objects::owning_pod) == Some(number);
         let exists = self.pods.get(number as usize).is_some_and(|pod| {
-            self.api.pods.get(&pod.name).is_some_and(|it| it.metadata.uid == Some(text::uid(number)))
+            self.api
+                .pods
+                .get(&pod.name)
+                .is_some_and(|it| it.metadata.uid == Some(text::uid(number)))
         });
         if owned && !exists {
             self.log(|| "the slice is collected with its pod".to_owned());

@@ -81,7 +81,8 @@ impl World {
         // a volume is attached to one pod at a time
         let ordinal = self.pods[at].ordinal;
         let durable = self.api.redis.desired.durable;
-        let taken = |other: &PodState| other.ordinal == ordinal && other.server.is_some_and(|s| self.servers[s].is_alive());
+        let taken =
+            |other: &PodState| other.ordinal == ordinal && other.server.is_some_and(|s| self.servers[s].is_alive());
         if durable && self.pods.iter().any(taken) {
             self.schedule(self.now + 500_000, Event::Kubelet(at as u32));
             return;
@@ -101,7 +102,11 @@ impl World {
         pod.container.starts += 1;
         pod.first = false;
         let (address, saved) = (pod.address, if durable { None } else { pod.disk.clone() });
-        let saved = if durable { self.volumes.get(&ordinal).cloned() } else { saved };
+        let saved = if durable {
+            self.volumes.get(&ordinal).cloned()
+        } else {
+            saved
+        };
         let begin = Begin {
             pod: at as u32,
             address,
@@ -119,10 +124,16 @@ impl World {
 
     /// Its process has ended: a new container, the first one at once.
     fn container_ended(&mut self, at: usize) {
-        let Some(server) = self.pods[at].server.take() else { return };
+        let Some(server) = self.pods[at].server.take() else {
+            return;
+        };
         self.keep_disk(at, server);
         let quick = self.pods[at].container.starts <= 1;
-        let pause = if quick { self.random.between(200_000, 1_200_000) } else { self.random.between(1_000_000, BACK_OFF) };
+        let pause = if quick {
+            self.random.between(200_000, 1_200_000)
+        } else {
+            self.random.between(1_000_000, BACK_OFF)
+        };
         let pod = &mut self.pods[at];
         pod.container.running = None;
         pod.container.backing_off = !quick;
@@ -183,7 +194,12 @@ impl World {
             self.addresses[usize::from(address)] = None;
         }
         let (name, uid) = (self.pods[at].name.clone(), text::uid(at as u32));
-        if self.api.pods.get(&name).is_some_and(|pod| pod.uid().as_deref() == Some(&uid)) {
+        if self
+            .api
+            .pods
+            .get(&name)
+            .is_some_and(|pod| pod.uid().as_deref() == Some(&uid))
+        {
             self.remove_pod(&name);
         }
     }
@@ -208,7 +224,12 @@ impl World {
             }
             return;
         }
-        let Some(object) = self.api.pods.get(&pod.name).filter(|it| it.uid().as_deref() == Some(&text::uid(number))) else {
+        let Some(object) = self
+            .api
+            .pods
+            .get(&pod.name)
+            .filter(|it| it.uid().as_deref() == Some(&text::uid(number)))
+        else {
             return;
         };
         let status = Some(objects::status(pod.address, &pod.container));
@@ -240,7 +261,9 @@ impl World {
     /// Somebody deletes a pod: the object stays until its kubelet is done.
     pub fn delete_pod(&mut self, name: &str) {
         let Some(object) = self.api.pods.get(name) else { return };
-        let Some(number) = object.uid().and_then(|uid| text::read_uid(&uid)) else { return };
+        let Some(number) = object.uid().and_then(|uid| text::read_uid(&uid)) else {
+            return;
+        };
         if object.metadata.deletion_timestamp.is_none() {
             let mut object = (**object).clone();
             object.metadata.deletion_grace_period_seconds = Some(30);
@@ -253,7 +276,15 @@ impl World {
 
     /// Deletes the object at once; its kubelet hears of it and ends what it finds.
     pub fn force_delete(&mut self, name: &str) {
-        let Some(number) = self.api.pods.get(name).and_then(|pod| pod.uid()).and_then(|uid| text::read_uid(&uid)) else { return };
+        let Some(number) = self
+            .api
+            .pods
+            .get(name)
+            .and_then(|pod| pod.uid())
+            .and_then(|uid| text::read_uid(&uid))
+        else {
+            return;
+        };
         self.remove_pod(name);
         self.doom(number, 50_000, 3_000_000);
     }

@@ -5,8 +5,8 @@ use crate::world::text;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Node, NodeSpec,
-    NodeStatus, NodeSystemInfo, Pod, PodSpec, PodStatus, Taint,
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Node,
+    NodeSpec, NodeStatus, NodeSystemInfo, Pod, PodSpec, PodStatus, Taint,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
@@ -37,10 +37,19 @@ pub(crate) fn node(number: u8, boot: u32, out_of_service: bool) -> Node {
         ..Taint::default()
     };
     Node {
-        metadata: ObjectMeta { name: Some(text::node(number)), ..ObjectMeta::default() },
-        spec: Some(NodeSpec { taints: out_of_service.then(|| vec![taint()]), ..NodeSpec::default() }),
+        metadata: ObjectMeta {
+            name: Some(text::node(number)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(NodeSpec {
+            taints: out_of_service.then(|| vec![taint()]),
+            ..NodeSpec::default()
+        }),
         status: Some(NodeStatus {
-            node_info: Some(NodeSystemInfo { boot_id: format!("boot-{number}-{boot}"), ..NodeSystemInfo::default() }),
+            node_info: Some(NodeSystemInfo {
+                boot_id: format!("boot-{number}-{boot}"),
+                ..NodeSystemInfo::default()
+            }),
             ..NodeStatus::default()
         }),
     }
@@ -55,7 +64,10 @@ pub(crate) fn set(holder: &str, replicas: i32, version: u64) -> StatefulSet {
             resource_version: Some(version.to_string()),
             ..ObjectMeta::default()
         },
-        spec: Some(StatefulSetSpec { replicas: Some(replicas), ..StatefulSetSpec::default() }),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(replicas),
+            ..StatefulSetSpec::default()
+        }),
         ..StatefulSet::default()
     };
     let annotations = set.metadata.annotations.get_or_insert_default();
@@ -102,20 +114,33 @@ pub(crate) fn status(address: u8, container: &Container) -> PodStatus {
         (Some(micros), Some(_)) => {
             let started = Timestamp::from_second(micros.div_euclid(1_000_000)).unwrap_or_default();
             ContainerState {
-                running: Some(ContainerStateRunning { started_at: Some(Time(started)) }),
+                running: Some(ContainerStateRunning {
+                    started_at: Some(Time(started)),
+                }),
                 ..ContainerState::default()
             }
         }
         (None, Some(number)) if !container.backing_off => ended(number),
         _ => ContainerState {
             waiting: Some(ContainerStateWaiting {
-                reason: Some(if container.backing_off { "CrashLoopBackOff" } else { "ContainerCreating" }.to_owned()),
+                reason: Some(
+                    if container.backing_off {
+                        "CrashLoopBackOff"
+                    } else {
+                        "ContainerCreating"
+                    }
+                    .to_owned(),
+                ),
                 message: None,
             }),
             ..ContainerState::default()
         },
     };
-    let last = if container.backing_off { container.number } else { container.last };
+    let last = if container.backing_off {
+        container.number
+    } else {
+        container.last
+    };
     let status = ContainerStatus {
         name: names::CONTAINER_REDIS.to_owned(),
         container_id: container.number.map(text::container),

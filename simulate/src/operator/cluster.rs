@@ -39,14 +39,20 @@ struct Known<T, V = Option<String>> {
 fn failed(what: &'static str, response: &Response) -> Failure {
     match response {
         Response::Conflict => Failure::Conflict(what),
-        Response::Deadline => Failure::Api(Error::Deadline { what: what.to_owned(), limit: Duration::from_secs(2) }),
+        Response::Deadline => Failure::Api(Error::Deadline {
+            what: what.to_owned(),
+            limit: Duration::from_secs(2),
+        }),
         _ => Failure::Api(Error::Unexpected("unreachable".to_owned())),
     }
 }
 
 fn error(what: &'static str, response: &Response) -> Error {
     match response {
-        Response::Deadline => Error::Deadline { what: what.to_owned(), limit: Duration::from_secs(2) },
+        Response::Deadline => Error::Deadline {
+            what: what.to_owned(),
+            limit: Duration::from_secs(2),
+        },
         _ => Error::Unexpected("unreachable".to_owned()),
     }
 }
@@ -57,7 +63,11 @@ fn found(record: Option<&Arc<Record>>) -> Found {
 
 impl Cluster {
     pub(super) fn new(handle: Handle, holder: String) -> Self {
-        Self { handle, holder, held: Mutex::default() }
+        Self {
+            handle,
+            holder,
+            held: Mutex::default(),
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -88,7 +98,11 @@ impl Cluster {
                 let mut held = self.held();
                 let number = held.redis_version;
                 let said = found(record.as_ref());
-                held.record = Some(Known { value: record, behind: None, number });
+                held.record = Some(Known {
+                    value: record,
+                    behind: None,
+                    number,
+                });
                 Ok(said)
             }
             other => Err(error("read the record", &other)),
@@ -100,7 +114,8 @@ impl Cluster {
         let known = {
             let mut held = self.held();
             held.slice_version.clone_from(&shown);
-            let version = |known: &Known<Option<Arc<EndpointSlice>>>| known.value.as_ref().and_then(|s| s.resource_version());
+            let version =
+                |known: &Known<Option<Arc<EndpointSlice>>>| known.value.as_ref().and_then(|s| s.resource_version());
             if let Some(known) = held.slice.as_mut().filter(|known| version(known) == shown) {
                 known.behind.clone_from(&shown);
             }
@@ -112,7 +127,11 @@ impl Cluster {
         match self.handle.api(Request::Slice).await {
             Response::Slice(slice) => {
                 let observed = slice.as_deref().map(slice::observed);
-                self.held().slice = Some(Known { value: slice, behind: shown, number: 0 });
+                self.held().slice = Some(Known {
+                    value: slice,
+                    behind: shown,
+                    number: 0,
+                });
                 Ok(observed)
             }
             other => Err(error("read the slice", &other)),
@@ -126,7 +145,10 @@ impl Cluster {
 
     fn term(&self) -> u64 {
         let held = self.held();
-        held.record.as_ref().and_then(|known| known.value.as_ref()).map_or(0, |record| record.term)
+        held.record
+            .as_ref()
+            .and_then(|known| known.value.as_ref())
+            .map_or(0, |record| record.term)
     }
 
     async fn put_slice(&self, mut wanted: EndpointSlice) -> Done {
@@ -140,7 +162,11 @@ impl Cluster {
             Response::Slice(slice) => {
                 let mut held = self.held();
                 let behind = held.slice_version.clone();
-                held.slice = Some(Known { value: slice, behind, number: 0 });
+                held.slice = Some(Known {
+                    value: slice,
+                    behind,
+                    number: 0,
+                });
                 Ok(())
             }
             other => {
@@ -177,7 +203,11 @@ impl Api for Cluster {
             Response::Done => {
                 let mut held = self.held();
                 let number = held.redis_version;
-                held.record = Some(Known { value: Some(record), behind: None, number });
+                held.record = Some(Known {
+                    value: Some(record),
+                    behind: None,
+                    number,
+                });
                 Ok(())
             }
             other => {
@@ -194,7 +224,10 @@ impl Api for Cluster {
     }
 
     async fn publish(&self, master: &Process) -> Done {
-        let wanted = self.draft().published(master).map_err(|what| Failure::Api(Error::Unexpected(what)))?;
+        let wanted = self
+            .draft()
+            .published(master)
+            .map_err(|what| Failure::Api(Error::Unexpected(what)))?;
         self.put_slice(wanted).await
     }
 

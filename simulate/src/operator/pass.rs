@@ -64,7 +64,9 @@ pub(super) async fn lead(handle: Handle, holder: String) {
                 pass::AFTER_FAILURE
             }
         };
-        leading.sleep(u64::try_from(pause.as_micros()).unwrap_or(u64::MAX)).await;
+        leading
+            .sleep(u64::try_from(pause.as_micros()).unwrap_or(u64::MAX))
+            .await;
     }
 }
 
@@ -103,7 +105,12 @@ impl Leading {
     fn cached(&self) -> (Vec<Arc<Pod>>, BTreeMap<String, Instance>, Option<String>) {
         let mut side = self.handle.lock();
         let set = side.cache.set.clone();
-        let set_holder = set.as_deref().map(|set| set.annotations().get(names::ANNOTATION_HOLDER).cloned().unwrap_or_default());
+        let set_holder = set.as_deref().map(|set| {
+            set.annotations()
+                .get(names::ANNOTATION_HOLDER)
+                .cloned()
+                .unwrap_or_default()
+        });
         let all: Vec<_> = side.cache.pods.values().cloned().collect();
         let own = all.iter().filter_map(|pod| pods::instance(pod, NAME, set.as_deref()));
         let own: BTreeMap<_, _> = own.map(|instance| (instance.pod.clone(), instance)).collect();
@@ -119,11 +126,17 @@ impl Leading {
     async fn look(&self, master: Option<&str>) {
         let (first, rest): (Vec<_>, Vec<_>) = {
             let side = self.handle.lock();
-            let posts = side.posts.values().map(|post| (post.number, Some(post.uid.as_str()) == master));
+            let posts = side
+                .posts
+                .values()
+                .map(|post| (post.number, Some(post.uid.as_str()) == master));
             posts.partition(|(_, is_master)| *is_master)
         };
         for group in [first, rest] {
-            let pending: Vec<_> = group.into_iter().map(|(post, _)| self.handle.ask(|ask| Ask::Look(ask, post))).collect();
+            let pending: Vec<_> = group
+                .into_iter()
+                .map(|(post, _)| self.handle.ask(|ask| Ask::Look(ask, post)))
+                .collect();
             for one in pending {
                 one.await;
             }
@@ -134,16 +147,22 @@ impl Leading {
     fn unattached(&self) -> Vec<(String, u32, u32)> {
         let side = self.handle.lock();
         let open = side.posts.values().filter(|post| !post.state.is_attached());
-        open.filter_map(|post| Some((post.uid.clone(), post.number, post.state.connection()?.cid))).collect()
+        open.filter_map(|post| Some((post.uid.clone(), post.number, post.state.connection()?.cid)))
+            .collect()
     }
 
     async fn attach(&self, unattached: &[(String, u32, u32)]) {
         let pending: Vec<_> = unattached
             .iter()
-            .map(|(_, post, cid)| self.handle.ask(|ask| Ask::Call(ask, *post, *cid, Verb::CutPredecessors)))
+            .map(|(_, post, cid)| {
+                self.handle
+                    .ask(|ask| Ask::Call(ask, *post, *cid, Verb::CutPredecessors))
+            })
             .collect();
         for (one, (uid, _, cid)) in pending.into_iter().zip(unattached) {
-            if let Came::Call(Ok(_)) = one.await {
+            if let Came::Call(outcome) = one.await
+                && outcome.is_ok()
+            {
                 let mut side = self.handle.lock();
                 if let Some(post) = side.posts.get_mut(uid)
                     && let Some(line) = post.state.connection().filter(|line| line.cid == *cid).cloned()
@@ -177,12 +196,16 @@ impl Scene for Leading {
             side.urgent = false;
             side.cache.redis.clone()
         };
-        let Some(redis) = self.redis.clone() else { return Ok(None) };
+        let Some(redis) = self.redis.clone() else {
+            return Ok(None);
+        };
         let mut record = self.cluster.record(&redis).await?;
         let cached = self.handle.lock().cache.slice.clone();
         let slice = self.cluster.slice(cached.as_deref()).await?;
         let (all, mut instances, set_holder) = self.cached();
-        let master = written(&record).and_then(|record| record.master.as_ref()).map(|master| master.uid.clone());
+        let master = written(&record)
+            .and_then(|record| record.master.as_ref())
+            .map(|master| master.uid.clone());
         self.look(master.as_deref()).await;
         let unattached = self.unattached();
         if !unattached.is_empty() {
@@ -204,7 +227,8 @@ impl Scene for Leading {
             (side.moment(), clock)
         };
         self.refresh_nodes();
-        self.pods.note(&all, &instances, written(&record), &self.nodes, clock, now);
+        self.pods
+            .note(&all, &instances, written(&record), &self.nodes, clock, now);
         for node in self.pods.questions(clock) {
             let Some(number) = text::read_node(&node) else { continue };
             if let Response::Renewed(renewed) = self.handle.api(Request::Renewed(number)).await {
@@ -226,7 +250,10 @@ impl Scene for Leading {
     }
 
     fn decided(&mut self, seen: &Observed, plan: &Plan) {
-        let planned = Planned { seen: seen.clone(), plan: plan.clone() };
+        let planned = Planned {
+            seen: seen.clone(),
+            plan: plan.clone(),
+        };
         self.handle.lock().asks.push(Ask::Planned(Box::new(planned)));
     }
 
@@ -244,7 +271,9 @@ impl Scene for Leading {
 
     /// The StatefulSet, then the status. A wake-up is noticed before them.
     async fn settle(&mut self, seen: &Observed, plan: &Plan) -> Result<Settled, Error> {
-        let Some(redis) = self.redis.clone() else { return Ok(Settled::Done) };
+        let Some(redis) = self.redis.clone() else {
+            return Ok(Settled::Done);
+        };
         if self.handle.lock().urgent {
             return Ok(Settled::Woken);
         }
@@ -258,7 +287,9 @@ impl Leading {
     async fn put_right(&mut self, redis: &Redis, seen: &Observed, why: &str) -> bool {
         let set = self.handle.lock().cache.set.clone();
         let now = set.as_deref().and_then(|set| set.spec.as_ref()?.replicas);
-        let holder = set.as_deref().and_then(|set| set.annotations().get(names::ANNOTATION_HOLDER).cloned());
+        let holder = set
+            .as_deref()
+            .and_then(|set| set.annotations().get(names::ANNOTATION_HOLDER).cloned());
         let may_write = match &holder {
             None => true,
             Some(holder) if *holder == self.holder => true,

@@ -64,8 +64,10 @@ impl Post {
     /// Looks that can be answered now.
     fn settled(&mut self) -> Vec<u32> {
         let state = &self.state;
-        let (settled, waiting): (Vec<_>, Vec<_>) =
-            self.lookers.drain(..).partition(|(_, line)| state.is_settled(line.as_ref()));
+        let (settled, waiting): (Vec<_>, Vec<_>) = self
+            .lookers
+            .drain(..)
+            .partition(|(_, line)| state.is_settled(line.as_ref()));
         self.lookers = waiting;
         settled.into_iter().map(|(look, _)| look).collect()
     }
@@ -125,7 +127,10 @@ impl World {
             held.is_some_and(|line| line.cid == cid)
         };
         if !open {
-            handle.lock().came.insert(ask, Came::Call(Err(CallError::Closed)));
+            handle
+                .lock()
+                .came
+                .insert(ask, Came::Call(Box::new(Err(CallError::Closed))));
             return;
         }
         if let Some(call) = self.expect(operator, handle, number, For::Pass(ask), cid) {
@@ -187,7 +192,11 @@ impl World {
             Message::Closed => {
                 self.conns[cid as usize].open[0] = false;
                 if opening {
-                    let error = if self.conns[cid as usize].refused { OpenError::Refused } else { OpenError::Hung };
+                    let error = if self.conns[cid as usize].refused {
+                        OpenError::Refused
+                    } else {
+                        OpenError::Hung
+                    };
                     self.not_opened(operator, &handle, number, &error);
                 } else {
                     self.line_gone(operator, &handle, number, cid);
@@ -243,7 +252,9 @@ impl World {
     fn line_gone(&mut self, operator: usize, handle: &Handle, number: u32, cid: Cid) {
         let mut side = handle.lock();
         let Some(post) = post(&mut side, number) else { return };
-        let Some(line) = post.line.take_if(|line| line.cid == cid) else { return };
+        let Some(line) = post.line.take_if(|line| line.cid == cid) else {
+            return;
+        };
         line.shut();
         let calls: Vec<_> = post.calls.extract_if(.., |(_, _, over, _)| *over == cid).collect();
         let news = post.state.broke(&line);
@@ -260,7 +271,7 @@ impl World {
         }
         for (_, what, _, _) in calls {
             if let For::Pass(ask) = what {
-                side.came.insert(ask, Came::Call(Err(CallError::Closed)));
+                side.came.insert(ask, Came::Call(Box::new(Err(CallError::Closed))));
             }
         }
         if news {
@@ -278,9 +289,13 @@ impl World {
         let mut side = handle.lock();
         let now = side.moment();
         let Some(post) = post(&mut side, number) else { return };
-        let Some(at) = post.calls.iter().position(|(other, ..)| *other == call) else { return };
+        let Some(at) = post.calls.iter().position(|(other, ..)| *other == call) else {
+            return;
+        };
         let (_, what, cid, asked) = post.calls.remove(at);
-        let Some(line) = post.line.clone().filter(|line| line.cid == cid) else { return };
+        let Some(line) = post.line.clone().filter(|line| line.cid == cid) else {
+            return;
+        };
         let note = |post: &mut Post, outcome: Outcome| match outcome {
             Ok(Some(mut answer)) => {
                 answer.asked = asked;
@@ -291,7 +306,7 @@ impl World {
         };
         match what {
             For::Pass(ask) => {
-                side.came.insert(ask, Came::Call(outcome));
+                side.came.insert(ask, Came::Call(Box::new(outcome)));
             }
             For::Hold => {
                 let news = note(post, outcome);
@@ -336,7 +351,11 @@ impl World {
         let Some((number, what, cid)) = found else { return };
         if what == For::Open {
             drop(side);
-            let error = if self.conns[cid as usize].accepted { OpenError::Hung } else { OpenError::Unreachable(String::new()) };
+            let error = if self.conns[cid as usize].accepted {
+                OpenError::Hung
+            } else {
+                OpenError::Unreachable(String::new())
+            };
             self.close(cid, 0);
             self.not_opened(operator, &handle, number, &error);
             return self.poll(operator);
@@ -357,7 +376,7 @@ impl World {
                 side.came.insert(look, Came::Nothing);
             }
             For::Pass(ask) => {
-                side.came.insert(ask, Came::Call(Err(CallError::TimedOut)));
+                side.came.insert(ask, Came::Call(Box::new(Err(CallError::TimedOut))));
             }
             For::Hold | For::Open => {}
         }
@@ -374,7 +393,11 @@ pub(super) fn set_targets(side: &mut Side, targets: &[(String, u8)]) {
     let gone: Vec<_> = side
         .posts
         .iter()
-        .filter(|(uid, post)| !targets.iter().any(|(other, address)| other == *uid && *address == post.address))
+        .filter(|(uid, post)| {
+            !targets
+                .iter()
+                .any(|(other, address)| other == *uid && *address == post.address)
+        })
         .map(|(uid, _)| uid.clone())
         .collect();
     for uid in gone {

@@ -67,7 +67,10 @@ impl Operator {
     }
 
     pub(super) fn place(&self) -> Place {
-        Place { address: self.address, node: self.node }
+        Place {
+            address: self.address,
+            node: self.node,
+        }
     }
 
     /// It believes to lead.
@@ -155,12 +158,16 @@ impl World {
             return;
         }
         let missed = std::mem::take(&mut self.operators[number].missed);
-        let (leases, mut rest): (Vec<_>, Vec<_>) = missed.into_iter().partition(|event| matches!(event, Event::Lease(..)));
+        let (leases, mut rest): (Vec<_>, Vec<_>) =
+            missed.into_iter().partition(|event| matches!(event, Event::Lease(..)));
         // time limits are looked at before or after what has arrived
         if self.random.chance(500) {
-            let (limits, others): (Vec<_>, Vec<_>) = rest
-                .into_iter()
-                .partition(|event| matches!(event, Event::NoReply(..) | Event::NoResponse(..) | Event::Wake(..) | Event::Post(..)));
+            let (limits, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|event| {
+                matches!(
+                    event,
+                    Event::NoReply(..) | Event::NoResponse(..) | Event::Wake(..) | Event::Post(..)
+                )
+            });
             rest = limits.into_iter().chain(others).collect();
         }
         let late = self.random.below(rest.len() as u64 + 1) as usize;
@@ -272,7 +279,9 @@ impl World {
 
     /// Runs its future as far as it can go now.
     pub fn poll(&mut self, number: usize) {
-        let Some(mut run) = self.operators[number].run.take() else { return };
+        let Some(mut run) = self.operators[number].run.take() else {
+            return;
+        };
         let handle = self.operators[number].side();
         let epoch = self.operators[number].epoch;
         loop {

@@ -22,10 +22,13 @@ impl Instances<'_> {
             self.0.ask(|ask| Ask::Call(ask, post, cid, verb))
         };
         let outcome = match pending.await {
-            Came::Call(outcome) => outcome,
+            Came::Call(outcome) => *outcome,
             Came::Api(_) | Came::Nothing => Err(CallError::Closed),
         };
-        outcome.map(drop).map_err(|source| Failure::Server { pod: process.pod.clone(), source })
+        outcome.map(drop).map_err(|source| Failure::Server {
+            pod: process.pod.clone(),
+            source,
+        })
     }
 }
 

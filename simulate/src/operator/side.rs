@@ -26,7 +26,10 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(cid: Cid) -> Self {
-        Self { cid, closed: AtomicBool::new(false) }
+        Self {
+            cid,
+            closed: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn shut(&self) {
@@ -102,7 +105,7 @@ pub(super) enum Ask {
 /// What came of it.
 pub(super) enum Came {
     Api(Box<Response>),
-    Call(Outcome),
+    Call(Box<Outcome>),
     Nothing,
 }
 
@@ -161,7 +164,10 @@ impl Handle {
         let mut side = self.lock();
         let number = side.number();
         side.asks.push(ask(number));
-        Pending { handle: self.clone(), number }
+        Pending {
+            handle: self.clone(),
+            number,
+        }
     }
 
     pub(super) async fn api(&self, request: Request) -> Response {

@@ -37,7 +37,12 @@ impl World {
             return self.send(cid, 1, Message::Said(Said::Acknowledged(have)));
         }
         let until = self.now + limit;
-        self.servers[number].waiting.push(Waiting { cid, offset, need, until });
+        self.servers[number].waiting.push(Waiting {
+            cid,
+            offset,
+            need,
+            until,
+        });
         self.schedule(until, Event::Waited(number, cid));
         if !std::mem::replace(&mut self.servers[number].ask_for_acks, true) {
             self.schedule(self.now, Event::AskForAcks(number));
@@ -48,14 +53,16 @@ impl World {
     pub fn ask_for_acks(&mut self, number: usize) {
         let it = &mut self.servers[number];
         it.ask_for_acks = false;
-        if it.master && it.is_fine() && !it.replicas.is_empty() {
+        if it.master && it.is_fine() {
             self.feed(number, Item::GetAck);
         }
     }
 
     fn count_acknowledged(&self, number: usize, offset: u64) -> u32 {
         let replicas = self.servers[number].replicas.iter();
-        replicas.filter(|replica| replica.online && replica.ack.0 >= offset).count() as u32
+        replicas
+            .filter(|replica| replica.online && replica.ack.0 >= offset)
+            .count() as u32
     }
 
     pub(super) fn acknowledge_waiting(&mut self, number: usize) {
@@ -83,7 +90,9 @@ impl World {
         }
         let now = self.now;
         let due = |waiting: &Waiting| waiting.cid == cid && waiting.until <= now;
-        let Some(at) = self.servers[number].waiting.iter().position(due) else { return };
+        let Some(at) = self.servers[number].waiting.iter().position(due) else {
+            return;
+        };
         let one = self.servers[number].waiting.remove(at);
         let have = self.count_acknowledged(number, one.offset);
         self.send(cid, 1, Message::Said(Said::Acknowledged(have)));

@@ -75,6 +75,10 @@ impl World {
         let as_claimed = text::run(number) == claim.process.run_id
             && it.id2.map(text::id).as_ref() == Some(&claim.id)
             && it.forked_at >= claim.offset;
-        if as_claimed { Ok(None) } else { Err(CallError::NotAsClaimed(format!("{:?} at {}", it.id2, it.forked_at))) }
+        if as_claimed {
+            Ok(None)
+        } else {
+            Err(CallError::NotAsClaimed(format!("{:?} at {}", it.id2, it.forked_at)))
+        }
     }
 }

@@ -46,11 +46,18 @@ impl World {
         (attached.online, attached.silent) = (false, true);
         it.selected = false;
         it.replicas.push(attached);
-        let snapshot = Snapshot { data: it.data.clone(), id: it.id, offset: it.offset };
+        let snapshot = Snapshot {
+            data: it.data.clone(),
+            id: it.id,
+            offset: it.offset,
+        };
         self.send(cid, 1, Message::FullResync);
         let time = self.settings.sync_time;
         let time = self.random.between(time / 2, time * 2);
-        self.schedule(self.now + time.min(500_000), Event::Sync(number, cid, time, Box::new(snapshot)));
+        self.schedule(
+            self.now + time.min(500_000),
+            Event::Sync(number, cid, time, Box::new(snapshot)),
+        );
     }
 
     /// A part of a snapshot is sent.
@@ -62,7 +69,9 @@ impl World {
             return;
         }
         let unix = self.unix(number);
-        let Some(replica) = self.servers[number].replicas.iter_mut().find(|it| it.cid == cid) else { return };
+        let Some(replica) = self.servers[number].replicas.iter_mut().find(|it| it.cid == cid) else {
+            return;
+        };
         if left > 500_000 {
             let left = left - 500_000;
             self.send(cid, 1, Message::Chunk);
@@ -124,7 +133,9 @@ impl World {
     pub(super) fn acknowledged(&mut self, number: usize, cid: Cid, offset: u64) {
         let unix = self.unix(number);
         let late = self.random.chance(self.settings.late_start);
-        let Some(replica) = self.servers[number].replicas.iter_mut().find(|it| it.cid == cid) else { return };
+        let Some(replica) = self.servers[number].replicas.iter_mut().find(|it| it.cid == cid) else {
+            return;
+        };
         replica.ack = (offset.max(replica.ack.0), unix);
         if replica.silent && replica.online {
             // the first one may come before the master has noticed the end of the transfer
@@ -147,7 +158,10 @@ impl World {
             return;
         }
         let lag = u64::from(it.guard_lag);
-        let good = it.replicas.iter().filter(|replica| replica.online && unix.saturating_sub(replica.ack.1) <= lag);
+        let good = it
+            .replicas
+            .iter()
+            .filter(|replica| replica.online && unix.saturating_sub(replica.ack.1) <= lag);
         it.good = good.count() as u32;
     }
 
@@ -160,7 +174,11 @@ impl World {
 
     /// All of them.
     pub(super) fn drop_replicas(&mut self, number: usize) {
-        let replicas: Vec<_> = self.servers[number].replicas.iter().map(|replica| replica.cid).collect();
+        let replicas: Vec<_> = self.servers[number]
+            .replicas
+            .iter()
+            .map(|replica| replica.cid)
+            .collect();
         for cid in replicas {
             self.drop_replica(number, cid);
         }

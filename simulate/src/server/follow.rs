@@ -47,7 +47,9 @@ impl World {
 
     /// Its own end of the link closes.
     fn unlink(&mut self, number: usize, again: bool) {
-        if let Link::Asking(cid, _) | Link::Transfer(cid) | Link::Loading(cid) | Link::Up(cid) = self.servers[number].link {
+        if let Link::Asking(cid, _) | Link::Transfer(cid) | Link::Loading(cid) | Link::Up(cid) =
+            self.servers[number].link
+        {
             self.hang_up(number, cid);
             self.link_lost(number, again);
         }
@@ -77,7 +79,10 @@ impl World {
         }
         let have = it.placed.then_some(it.offset);
         let hello = Message::Psync(it.attaches_as, it.id, have);
-        let place = Place { address: it.address, node: it.node };
+        let place = Place {
+            address: it.address,
+            node: it.node,
+        };
         let to = it.upstream;
         let cid = self.connect(Who::Server(number), place, to, hello);
         let it = &mut self.servers[number];
@@ -90,7 +95,9 @@ impl World {
         let unix = self.unix(number);
         self.servers[number].heard = unix;
         match (message, self.servers[number].link) {
-            (Message::Continue(id, items), Link::Asking(link, _)) if link == cid => self.resynced(number, cid, id, items),
+            (Message::Continue(id, items), Link::Asking(link, _)) if link == cid => {
+                self.resynced(number, cid, id, items)
+            }
             (Message::FullResync, Link::Asking(link, _)) if link == cid => {
                 let it = &mut self.servers[number];
                 it.placed = false;
@@ -137,8 +144,12 @@ impl World {
 
     /// The end of a loading: at the start, or of a full sync.
     pub(super) fn load_done(&mut self, number: usize) {
-        let Link::Loading(cid) = self.servers[number].link else { return };
-        let Some(snapshot) = self.arriving.remove(&number) else { return };
+        let Link::Loading(cid) = self.servers[number].link else {
+            return;
+        };
+        let Some(snapshot) = self.arriving.remove(&number) else {
+            return;
+        };
         let capacity = self.settings.backlog;
         let it = &mut self.servers[number];
         it.link = Link::Up(cid);
@@ -147,7 +158,10 @@ impl World {
         it.backlog = Some(Backlog::new(it.offset, capacity));
         if !it.appendonly {
             // the file of the transfer stays
-            it.saved = Some(Saved { data: it.data.clone(), place: Some((it.id, it.offset)) });
+            it.saved = Some(Saved {
+                data: it.data.clone(),
+                place: Some((it.id, it.offset)),
+            });
         }
         let offset = it.offset;
         self.send(cid, 0, Message::Ack(offset));
@@ -178,7 +192,9 @@ impl World {
                 self.hang_up(number, cid);
                 self.servers[number].link = Link::Idle;
             }
-            Link::Transfer(_) | Link::Up(_) if unix.saturating_sub(it.heard) > REPL_TIMEOUT => self.unlink(number, true),
+            Link::Transfer(_) | Link::Up(_) if unix.saturating_sub(it.heard) > REPL_TIMEOUT => {
+                self.unlink(number, true)
+            }
             Link::Up(cid) => {
                 let offset = it.offset;
                 self.send(cid, 0, Message::Ack(offset));

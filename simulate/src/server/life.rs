@@ -4,7 +4,7 @@ use super::{Link, Mood, REPL_TIMEOUT, Saved, Server};
 use crate::event::Event;
 use crate::message::{Message, Outcome, Said};
 use crate::network::Cid;
-use crate::server::data::{Backlog, Data};
+use crate::server::data::Data;
 use crate::world::{Time, World};
 use redis_operator::redis::CallError;
 use std::collections::BTreeSet;
@@ -52,7 +52,7 @@ impl World {
             forked_at: 0,
             offset,
             placed: place.is_some(),
-            backlog: place.map(|_| Backlog::new(offset, self.settings.backlog)),
+            backlog: None,
             selected: false,
             link: Link::Idle,
             down_since: None,
@@ -186,7 +186,9 @@ impl World {
 
     /// The script is long by now: whoever waits is told.
     pub fn tell_busy(&mut self, number: usize) {
-        let Mood::Busy(_) = self.servers[number].mood else { return };
+        let Mood::Busy(_) = self.servers[number].mood else {
+            return;
+        };
         let inbox = std::mem::take(&mut self.servers[number].inbox);
         let (asked, rest): (Vec<_>, Vec<_>) = inbox.into_iter().partition(|(_, message)| is_asked(message));
         self.servers[number].inbox = rest;
@@ -250,7 +252,10 @@ impl World {
     fn save_log(&mut self, number: usize) {
         let it = &mut self.servers[number];
         if it.appendonly && it.loading.is_none() {
-            it.saved = Some(Saved { data: it.data.clone(), place: None });
+            it.saved = Some(Saved {
+                data: it.data.clone(),
+                place: None,
+            });
         }
     }
 
@@ -260,9 +265,16 @@ impl World {
         if !it.is_alive() || it.loading.is_some() || it.appendonly {
             return;
         }
-        let known = if it.master { it.backlog.is_some() } else { it.placed || it.is_linked() };
+        let known = if it.master {
+            it.backlog.is_some()
+        } else {
+            it.placed || it.is_linked()
+        };
         let place = known.then_some((it.id, it.offset));
-        it.saved = Some(Saved { data: it.data.clone(), place });
+        it.saved = Some(Saved {
+            data: it.data.clone(),
+            place,
+        });
     }
 
     /// Once a second.
@@ -280,7 +292,12 @@ impl World {
         self.follow_cron(number, unix);
         self.ping(number);
         let timed_out = |replica: &super::Attached| replica.online && unix.saturating_sub(replica.ack.1) > REPL_TIMEOUT;
-        let gone: Vec<_> = self.servers[number].replicas.iter().filter(|it| timed_out(it)).map(|it| it.cid).collect();
+        let gone: Vec<_> = self.servers[number]
+            .replicas
+            .iter()
+            .filter(|it| timed_out(it))
+            .map(|it| it.cid)
+            .collect();
         for cid in gone {
             self.drop_replica(number, cid);
         }

@@ -198,13 +198,21 @@ impl World {
         let shows = it.master || link_up || it.placed;
         let offset = if shows { it.offset } else { 0 };
         let upstream = Upstream {
-            host: if it.upstream == 0 { NOWHERE.0.to_owned() } else { text::address(it.upstream) },
+            host: if it.upstream == 0 {
+                NOWHERE.0.to_owned()
+            } else {
+                text::address(it.upstream)
+            },
             port: if it.upstream == 0 { NOWHERE.1 } else { 6379 },
             link_up,
-            down_seconds: it.down_since.filter(|_| !link_up).map(|since| unix.saturating_sub(since)),
+            down_seconds: it
+                .down_since
+                .filter(|_| !link_up)
+                .map(|since| unix.saturating_sub(since)),
             heard_seconds: link_up.then(|| unix.saturating_sub(it.heard)),
             syncing: matches!(it.link, Link::Transfer(_) | Link::Loading(_)),
-            sync_heard_seconds: matches!(it.link, Link::Transfer(_) | Link::Loading(_)).then(|| unix.saturating_sub(it.heard)),
+            sync_heard_seconds: matches!(it.link, Link::Transfer(_) | Link::Loading(_))
+                .then(|| unix.saturating_sub(it.heard)),
             read_offset: offset,
         };
         Answer {
@@ -230,8 +238,15 @@ impl World {
             guard: it.guard,
             guard_lag: it.guard_lag,
             serves: it.serves,
-            users: it.users.iter().map(|pod| names::replication_user(&text::uid(*pod))).collect(),
-            attaches_as: it.attaches_as.map(|pod| names::replication_user(&text::uid(pod))).unwrap_or_default(),
+            users: it
+                .users
+                .iter()
+                .map(|pod| names::replication_user(&text::uid(*pod)))
+                .collect(),
+            attaches_as: it
+                .attaches_as
+                .map(|pod| names::replication_user(&text::uid(pod)))
+                .unwrap_or_default(),
         }
     }
 }
