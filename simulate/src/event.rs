@@ -18,6 +18,8 @@ pub enum Event {
     Busy(usize),
     /// A part of a snapshot was sent.
     Sync(usize, Cid, u64, Box<Snapshot>),
+    /// A pause of writes ends by itself.
+    Unpause(usize),
     /// A WAIT is over.
     Waited(usize, Cid),
     /// Before it sleeps.

@@ -51,6 +51,10 @@ pub enum Verb {
     Follow(u8, u32),
     /// REPLICAOF 127.0.0.1 1.
     Freeze,
+    /// CLIENT PAUSE 3000 WRITE.
+    Pause,
+    /// CLIENT UNPAUSE.
+    Unpause,
     /// The same, the fence closed and the applications' connections with it.
     Demote,
     /// REPLICAOF NO ONE and what goes with it.

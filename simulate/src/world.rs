@@ -223,6 +223,7 @@ impl World {
             Event::Loaded(server) => self.loaded(server),
             Event::Busy(server) => self.tell_busy(server),
             Event::Sync(server, cid, left, snapshot) => self.sync(server, cid, left, snapshot),
+            Event::Unpause(server) => self.pause_is_over(server),
             Event::Waited(server, cid) => self.waited(server, cid),
             Event::AskForAcks(server) => self.ask_for_acks(server),
             Event::Kubelet(pod) => self.kubelet(pod),

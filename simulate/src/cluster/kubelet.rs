@@ -31,6 +31,7 @@ pub struct PodState {
     pub(crate) container: Container,
     begins_at: Time,
     stopping: bool,
+    patience: Option<Time>,
     first: bool,
 }
 
@@ -50,6 +51,7 @@ impl PodState {
             container: Container::default(),
             begins_at,
             stopping: false,
+            patience: None,
             first: true,
         }
     }
@@ -158,9 +160,10 @@ impl World {
     fn wind_up(&mut self, at: usize) {
         match self.pods[at].server {
             Some(server) if self.servers[server].is_alive() => {
-                if std::mem::replace(&mut self.pods[at].stopping, true) {
+                if self.pods[at].stopping || self.hold_off(at, server) {
                     return;
                 }
+                self.pods[at].stopping = true;
                 let time = match self.servers[server].mood {
                     Mood::Hung => 30_000_000,
                     _ if self.servers[server].master => self.random.between(10_000, 2_000_000),
@@ -181,6 +184,17 @@ impl World {
                 self.finish(at);
             }
         }
+    }
+
+    /// preStop: a master of others is not told to stop yet, for 10 s at most.
+    fn hold_off(&mut self, at: usize, server: usize) -> bool {
+        let until = *self.pods[at].patience.get_or_insert(self.now + 10_000_000);
+        let it = &self.servers[server];
+        let holds = it.is_fine() && it.master && !it.replicas.is_empty() && self.now < until;
+        if holds {
+            self.schedule(self.now + 100_000, Event::Kubelet(at as u32));
+        }
+        holds
     }
 
     fn finish(&mut self, at: usize) {

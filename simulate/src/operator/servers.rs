@@ -63,6 +63,14 @@ impl Servers for Instances<'_> {
         self.call(on, Verb::Guard(replicas, lag)).await
     }
 
+    async fn pause(&self, who: &Process) -> Done {
+        self.call(who, Verb::Pause).await
+    }
+
+    async fn resume(&self, who: &Process) -> Done {
+        self.call(who, Verb::Unpause).await
+    }
+
     async fn demote(&self, who: &Process) -> Done {
         self.call(who, Verb::Demote).await
     }

@@ -11,6 +11,9 @@ impl World {
     /// SET.
     pub(super) fn write(&mut self, number: usize, cid: Cid, n: u32) {
         let it = &mut self.servers[number];
+        if self.now < it.paused_until {
+            return it.held_back.push((cid, n));
+        }
         let said = if !it.master {
             it.misdirected += 1;
             Said::NotMaster
@@ -23,6 +26,38 @@ impl World {
             Said::Ok
         };
         self.send(cid, 1, Message::Said(said));
+    }
+
+    /// CLIENT PAUSE WRITE, for 3 s.
+    pub(super) fn pause_writes(&mut self, number: usize) {
+        let until = self.now + 3_000_000;
+        let it = &mut self.servers[number];
+        it.paused_until = it.paused_until.max(until);
+        let until = it.paused_until;
+        self.schedule(until, Event::Unpause(number));
+    }
+
+    /// CLIENT UNPAUSE: what was held back runs now.
+    pub(super) fn unpause_writes(&mut self, number: usize) {
+        let it = &mut self.servers[number];
+        it.paused_until = 0;
+        for (cid, n) in std::mem::take(&mut it.held_back) {
+            if self.conns[cid as usize].open[1] {
+                self.write(number, cid, n);
+            }
+        }
+    }
+
+    /// A pause ends by itself.
+    pub fn pause_is_over(&mut self, number: usize) {
+        let it = &mut self.servers[number];
+        if it.paused_until == 0 || self.now < it.paused_until || !it.is_alive() {
+            return;
+        }
+        if !it.is_fine() {
+            return it.late.push(Event::Unpause(number));
+        }
+        self.unpause_writes(number);
     }
 
     /// WAIT: everything that was written so far.
@@ -53,7 +88,7 @@ impl World {
     pub fn ask_for_acks(&mut self, number: usize) {
         let it = &mut self.servers[number];
         it.ask_for_acks = false;
-        if it.master && it.is_fine() {
+        if it.master && it.is_fine() && self.now >= it.paused_until {
             self.feed(number, Item::GetAck);
         }
     }

@@ -43,11 +43,14 @@ impl World {
                 }
                 self.follow(number, 0);
             }
+            Verb::Pause => self.pause_writes(number),
+            Verb::Unpause => self.unpause_writes(number),
             Verb::Demote => {
                 self.servers[number].frozen_at = Some(self.now);
                 self.follow(number, 0);
                 self.servers[number].serves = false;
                 self.cut_off(number, None, |who| matches!(who, Who::Client(_)));
+                self.unpause_writes(number);
             }
             Verb::Promote(claim, users) => return self.promote(number, &claim, users),
             Verb::Guard(replicas, lag) => {

@@ -71,6 +71,8 @@ impl World {
             appendonly: begin.appendonly,
             saved,
             misdirected: 0,
+            paused_until: 0,
+            held_back: vec![],
             conns: vec![],
             inbox: vec![],
             late: vec![],

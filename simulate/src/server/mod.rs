@@ -144,6 +144,9 @@ pub struct Server {
     /// What its disk holds.
     pub saved: Option<Saved>,
     misdirected: u64,
+    /// Writes are held back until then.
+    paused_until: Time,
+    held_back: Vec<(Cid, u32)>,
     /// Connections.
     pub conns: Vec<Cid>,
     inbox: Vec<(Cid, Message)>,
