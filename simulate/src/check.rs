@@ -7,8 +7,7 @@ use crate::world::{Time, World, text};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use redis_operator_core::names;
-use redis_operator_core::plan::Step;
-use redis_operator_core::record::{Found, Phase, Record, Stage};
+use redis_operator_core::record::{Phase, Record, Stage};
 use std::collections::BTreeMap;
 
 /// How long it may take to come to rest after the last fault.
@@ -209,27 +208,15 @@ impl World {
 
     /// An operator has decided.
     pub fn planned(&mut self, operator: usize, planned: Planned) {
-        let Planned { seen, plan } = planned;
-        *self.coverage.whys.entry(plan.why).or_default() += 1;
-        let phase = match &seen.record {
-            Found::Record(record) => format!("{:?}", record.phase),
-            Found::Absent => "no record".to_owned(),
-            Found::Newer(_) | Found::Nonsense(_) => "unreadable".to_owned(),
-        };
-        *self.coverage.phases.entry(phase).or_default() += 1;
-        if !self.verbose {
+        *self.coverage.whys.entry(planned.why).or_default() += 1;
+        *self.coverage.phases.entry(planned.phase).or_default() += 1;
+        let waits = !planned.acts;
+        if !self.verbose || waits && (planned.text.is_empty() || self.said[operator] == planned.text) {
             return;
         }
-        if !plan.steps.is_empty() {
-            let names: Vec<_> = plan.steps.iter().map(Step::name).collect();
-            self.log(|| format!("operator {operator}: {}: {}", plan.why, names.join(" ")));
-        } else if !plan.why.is_empty() || !plan.notes.is_empty() {
-            let notes: Vec<_> = plan.notes.iter().map(|note| note.message.as_str()).collect();
-            let text = format!("operator {operator}: {} {}", plan.why, notes.join("; "));
-            if self.said[operator] != text {
-                self.said[operator].clone_from(&text);
-                self.log(|| text);
-            }
+        self.log(|| format!("operator {operator}: {}", planned.text));
+        if waits {
+            self.said[operator] = planned.text;
         }
     }
 

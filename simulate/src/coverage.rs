@@ -9,7 +9,7 @@ pub struct Coverage {
     /// Plans by their reason.
     pub whys: BTreeMap<&'static str, u64>,
     /// Passes by phase.
-    pub phases: BTreeMap<String, u64>,
+    pub phases: BTreeMap<&'static str, u64>,
     /// Faults by name.
     pub faults: BTreeMap<String, u64>,
     /// Everything else that is worth a count.
@@ -28,7 +28,7 @@ impl Coverage {
             *self.whys.entry(why).or_default() += n;
         }
         for (name, n) in &other.phases {
-            *self.phases.entry(name.clone()).or_default() += n;
+            *self.phases.entry(name).or_default() += n;
         }
         for (name, n) in &other.faults {
             *self.faults.entry(name.clone()).or_default() += n;
@@ -46,11 +46,7 @@ impl fmt::Display for Coverage {
             rows.iter().try_for_each(|(name, n)| writeln!(f, "  {n:>10}  {name}"))
         };
         table(f, "plans", self.whys.iter().map(|(name, n)| (*name, *n)).collect())?;
-        table(
-            f,
-            "phases",
-            self.phases.iter().map(|(name, n)| (name.as_str(), *n)).collect(),
-        )?;
+        table(f, "phases", self.phases.iter().map(|(name, n)| (*name, *n)).collect())?;
         table(
             f,
             "faults",

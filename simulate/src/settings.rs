@@ -120,7 +120,7 @@ impl Settings {
                 0
             },
             json: seed.is_multiple_of(16),
-            write_every: random.pick(&[30_000, 80_000, 200_000]),
+            write_every: random.pick(&[50_000, 150_000, 300_000]),
             clients_reconnect: random.chance(500),
         }
     }

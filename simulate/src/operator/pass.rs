@@ -250,11 +250,9 @@ impl Scene for Leading {
     }
 
     fn decided(&mut self, seen: &Observed, plan: &Plan) {
-        let planned = Planned {
-            seen: seen.clone(),
-            plan: plan.clone(),
-        };
-        self.handle.lock().asks.push(Ask::Planned(Box::new(planned)));
+        let mut side = self.handle.lock();
+        let planned = Planned::new(seen, plan, side.verbose);
+        side.asks.push(Ask::Planned(planned));
     }
 
     fn told(&mut self, _: &Observed, _: &Plan, step: &Step, done: &Done) {

@@ -317,7 +317,7 @@ impl World {
             Ask::Look(ask, post) => self.look(number, handle, ask, post),
             Ask::Open(post) => self.post_due(number, epoch, post, 0),
             Ask::Sleep(id, until) => self.schedule(until, Event::Wake(number, epoch, id)),
-            Ask::Planned(planned) => self.planned(number, *planned),
+            Ask::Planned(planned) => self.planned(number, planned),
             Ask::Say(text) => self.log(|| format!("operator {number}: {text}")),
             Ask::Close(cid) => {
                 debug_assert!(matches!(self.conns[cid as usize].who[0], Who::Operator(..)));

@@ -10,7 +10,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use redis_operator::watch::state::Line as IsLine;
 use redis_operator_core::observed::{Moment, Observed};
-use redis_operator_core::plan::Plan;
+use redis_operator_core::plan::{Plan, Step};
+use redis_operator_core::record::{Found, Phase};
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,13 +74,50 @@ impl Cache {
     }
 }
 
-/// What the pass decided, for the log, the coverage and the checks.
+/// What the pass decided, for the log and the coverage.
 #[derive(Debug)]
 pub struct Planned {
-    /// What it saw.
-    pub seen: Observed,
-    /// What it will do.
-    pub plan: Plan,
+    /// Why.
+    pub why: &'static str,
+    /// The phase of the record that it saw.
+    pub phase: &'static str,
+    /// In words, if somebody reads them: the steps, or what is waited for.
+    pub text: String,
+    /// It does something.
+    pub acts: bool,
+}
+
+impl Planned {
+    pub(super) fn new(seen: &Observed, plan: &Plan, verbose: bool) -> Self {
+        let phase = match &seen.record {
+            Found::Record(record) => match record.phase {
+                Phase::Steady => "Steady",
+                Phase::Electing => "Electing",
+                Phase::Promoting => "Promoting",
+                Phase::Switching => "Switching",
+            },
+            Found::Absent => "no record",
+            Found::Newer(_) | Found::Nonsense(_) => "unreadable",
+        };
+        let acts = !plan.steps.is_empty();
+        let text = match (verbose, acts) {
+            (false, _) => String::new(),
+            (true, true) => {
+                let steps: Vec<_> = plan.steps.iter().map(Step::name).collect();
+                format!("{}: {}", plan.why, steps.join(" "))
+            }
+            (true, false) => {
+                let notes: Vec<_> = plan.notes.iter().map(|note| note.message.as_str()).collect();
+                format!("{} {}", plan.why, notes.join("; ")).trim().to_owned()
+            }
+        };
+        Self {
+            why: plan.why,
+            phase,
+            text,
+            acts,
+        }
+    }
 }
 
 /// What a pass asks of the world.
@@ -95,7 +133,7 @@ pub(super) enum Ask {
     /// Its sleep ends at this moment, unless it is woken.
     Sleep(u32, Time),
     /// It decided.
-    Planned(Box<Planned>),
+    Planned(Planned),
     /// It says something.
     Say(String),
     /// A connection of a post that ended is closed.
