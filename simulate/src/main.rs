@@ -57,6 +57,9 @@ fn one(seed: u64, class: Option<Class>, whole: bool) -> ExitCode {
     for line in &story.lines {
         println!("{line}");
     }
+    for (what, n) in &story.coverage.counts {
+        println!("{n:>8}  {what}");
+    }
     match story.broken {
         None => {
             println!(

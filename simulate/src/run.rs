@@ -132,6 +132,7 @@ pub fn many(seeds: Range<u64>, class: Option<Class>, threads: Option<usize>, all
             own.events += outcome.events;
             own.simulated += Duration::from_micros(outcome.took);
             if let Some(what) = outcome.broken {
+                eprintln!("seed {seed}: {what}");
                 own.broken.push((seed, what));
                 stop.store(!all, Ordering::Relaxed);
             }
