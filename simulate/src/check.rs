@@ -410,7 +410,9 @@ impl World {
 impl World {
     fn why_lost(&self, by: usize) -> &'static str {
         match (self.settings.class, &self.servers[by]) {
-            (_, _) if self.api.redis.desired.replicas == 1 => "plain writes lost: of one alone",
+            (_, _) if self.settings.replicas == 1 || self.api.redis.desired.replicas == 1 => {
+                "plain writes lost: of one alone"
+            }
             (Class::Chaos, _) => "plain writes lost in chaos",
             (Class::Single, it) if it.hung_once => "plain writes lost: by one that hung",
             (Class::Single, it) if it.unplugged => "plain writes lost: by one whose node lost its power",
