@@ -32,7 +32,8 @@ struct Memory {
     vanished: Option<Timestamp>,
     noticed: Moment,
     read: Option<Timestamp>,
-    renewed: Option<Timestamp>,
+    /// The first and the last renewal read since: times of the kubelet's clock, compared with each other alone.
+    renewals: Option<(Timestamp, Timestamp)>,
 }
 
 impl Memories {
@@ -58,7 +59,7 @@ impl Memories {
             memory.node.clone_from(&instance.node);
             memory.boot = boot(nodes, &instance.node).or(memory.boot.take());
             memory.grace = grace.unwrap_or(30);
-            memory.vanished = None;
+            (memory.vanished, memory.renewals) = (None, None);
         }
         let named = |uid: &String| record.is_some_and(|record| record.processes().any(|process| process.uid == *uid));
         for process in record.into_iter().flat_map(Record::processes) {
@@ -92,8 +93,10 @@ impl Memories {
 
     /// A kubelet renewed its Lease.
     pub fn answer(&mut self, node: &str, renewed: Timestamp) {
-        for memory in self.0.values_mut().filter(|memory| memory.node == node) {
-            memory.renewed = Some(renewed);
+        let gone = |memory: &&mut Memory| memory.node == node && memory.vanished.is_some();
+        for memory in self.0.values_mut().filter(gone) {
+            let (first, _) = memory.renewals.unwrap_or((renewed, renewed));
+            memory.renewals = Some((first, renewed));
         }
     }
 
@@ -102,12 +105,12 @@ impl Memories {
         let gone = self
             .0
             .iter()
-            .filter_map(|(uid, memory)| Some((uid.clone(), memory, memory.vanished?)));
-        gone.map(|(uid, memory, vanished)| {
-            let outlived = memory.renewed.and_then(|renewed| {
-                let seconds = renewed
+            .filter_map(|(uid, memory)| memory.vanished.map(|_| (uid.clone(), memory)));
+        gone.map(|(uid, memory)| {
+            let outlived = memory.renewals.and_then(|(first, last)| {
+                let seconds = last
                     .as_second()
-                    .saturating_sub(vanished.as_second())
+                    .saturating_sub(first.as_second())
                     .saturating_sub(memory.grace);
                 u64::try_from(seconds).ok().map(Duration::from_secs)
             });

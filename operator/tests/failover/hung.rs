@@ -53,6 +53,33 @@ async fn d02_f06_a_hung_master_is_replaced_sooner_if_that_is_wanted() {
     assert!(took < Duration::from_millis(3400), "{took:?}");
 }
 
+/// Replicas are frozen, and whatever the hung one could still acknowledge without them is refused by its guard after M + 2 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn d02_durability_promotes_only_after_the_fence() {
+    let (world, mut operator) = settled(3).await;
+    world.edit(|redis| redis["spec"]["policy"] = json!("Durability"));
+    world.write_to_all(20);
+    world.pods[&0].stop();
+    let begun = Instant::now();
+    let (seen, plan) = operator.until_plan(&world, "elect").await;
+    operator.act(&world, &seen, &plan).await.unwrap();
+    let frozen = Instant::now();
+    operator.until_replaced(&world, 0).await;
+    let (took, fence) = (begun.elapsed(), frozen.elapsed());
+    println!(
+        "Durability: published {} ms after the stop, {} ms after the first freeze",
+        took.as_millis(),
+        fence.as_millis()
+    );
+    assert!(fence >= Duration::from_secs(3), "M + 2 s with M = 1 s: {fence:?}");
+    assert!(took < Duration::from_secs(9), "{took:?}");
+    let master = world.master();
+    world.pods[&0].resume();
+    operator.settle(&world, 2).await;
+    assert_eq!(world.master(), master);
+    world.assert_nothing_lost();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn d13_a_stall_of_one_and_a_half_seconds_is_no_failover() {
     let (world, mut operator) = settled(3).await;
@@ -72,7 +99,7 @@ async fn d23_a_master_that_runs_again_before_another_one_is_claimed_keeps_its_pl
     world.write_to_all(20);
     let syncs = world.info(0, "sync_full");
     world.pods[&0].stop();
-    let (seen, plan) = operator.until_plan(&world, "elect").await;
+    let (seen, plan) = operator.until_plan(&world, "freeze").await;
     operator.act(&world, &seen, &plan).await.unwrap();
     let frozen = |ordinal| world.info(ordinal, "master_host") == "127.0.0.1";
     assert!(frozen(1) || frozen(2), "{plan:#?}");

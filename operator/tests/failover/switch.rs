@@ -24,6 +24,7 @@ async fn r01_a_master_that_is_deleted_hands_over_and_loses_nothing() {
     }
     let gap = writer.stop();
     world.assert_nothing_lost();
-    // less than the time for which clients may be paused: they were let go as soon as the successor was there
-    assert!(gap < Duration::from_secs(1), "nobody could write for {gap:?}");
+    // less than the time for which clients may be paused: they were let go as soon as the successor was there; a second
+    // may be that of an acknowledgement, which comes once a second, to a guard that was just raised
+    assert!(gap < Duration::from_secs(2), "nobody could write for {gap:?}");
 }

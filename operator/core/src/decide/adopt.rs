@@ -107,16 +107,27 @@ fn living(instance: &Instance) -> Option<Living<'_>> {
     Some(Living { instance, answer })
 }
 
-/// It still is in the history that the recorded one was promoted from: what it took since is no part of the recorded one.
-pub(super) fn is_superseded(record: &Record, it: &Replication) -> bool {
-    it.id != record.id && record.previous_id.as_ref() == Some(&it.id)
+/// It is in another history than the recorded one, that it was promoted from or that others still hold: what it took since
+/// is no part of that.
+pub(super) fn is_superseded(view: &View, it: &Replication) -> bool {
+    let record = view.record;
+    let before = record.previous_id.as_ref() == Some(&it.id);
+    let related = it.id == record.id || it.id2.as_ref() == Some(&record.id);
+    !related && (before || is_held(view))
+}
+
+/// Somebody who answers is in the recorded history, with data.
+fn is_held(view: &View) -> bool {
+    let all = view.seen.instances.values().filter_map(Instance::answer);
+    let mut all = all.map(|answer| &answer.replication);
+    all.any(|it| it.id == view.record.id && it.placed && it.keys > 0)
 }
 
 /// Its second id is the recorded one, or it was promoted from exactly where the recorded master was; or somebody is in
 /// sync with it, which a member that promoted itself to nothing cannot have.
 pub(super) fn continues(view: &View, it: Living) -> bool {
     let r = &it.answer.replication;
-    if is_superseded(view.record, r) {
+    if is_superseded(view, r) {
         return false;
     }
     let before = r.id2 == view.record.previous_id && r.forked_at == Some(view.record.promoted_at);

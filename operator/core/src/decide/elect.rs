@@ -5,7 +5,7 @@ use super::view::Living;
 use super::{Aside, Master, Proof, Say, View, adopt};
 use crate::observed::Policy;
 use crate::plan::{Reason, Step};
-use crate::record::{Claim, Phase, Process, Record};
+use crate::record::{Claim, Phase, Process, Record, Stage};
 use std::time::Duration;
 
 /// How long a policy that may do without a quorum waits for the members that it does not reach yet.
@@ -34,8 +34,12 @@ pub(super) fn elect(view: &View, aside: &mut Aside) -> Say {
     if let Some(say) = adopt::by_hand(view, &master, aside) {
         return Some(say);
     }
-    if let Master::Unclear = master {
-        return Some((vec![], "wait for the master"));
+    match &master {
+        Master::Unclear => return Some((vec![], "wait for the master")),
+        Master::Demoted(living) if !living.instance.attached => {
+            return Some((vec![], "wait for the demoted master's connection"));
+        }
+        _ => {}
     }
     if let Master::Silent(silence) = master {
         if !silence.left.is_zero() {
@@ -145,15 +149,17 @@ pub(super) fn unfreeze(view: &View) -> Vec<Step> {
 }
 
 /// R + max(E, 1) > N, or the policy's exception: a master that is proved to have ended, and a moment for the rest. Whoever
-/// answers and shows that it lacks the data is not counted in N: it will not have it, however long one waits.
+/// answers and shows that it lacks the data of a master that ended is not counted in N: it will not have it, however long
+/// one waits. Unless it was full: what it lost may be what nobody else has.
 pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside: &mut Aside) -> Count {
     let reached = u32::try_from(voters.len()).unwrap_or(u32::MAX);
-    let members = view.record.members.values();
-    let lacking = members.filter(|member| {
-        view.living(&member.process)
-            .is_some_and(|it| view.lacks_data(it.answer))
+    let sure_to_lack = view.record.members.values().filter(|member| {
+        let living = view
+            .living(&member.process)
+            .filter(|_| proof.is_some() && member.stage != Stage::Full);
+        living.is_some_and(|it| view.lacks_data(it.answer))
     });
-    let lacking = u32::try_from(lacking.count()).unwrap_or(u32::MAX);
+    let lacking = u32::try_from(sure_to_lack.count()).unwrap_or(u32::MAX);
     let (size, quorum) = (view.record.size().saturating_sub(lacking), view.record.quorum.max(1));
     if reached == 0 {
         aside.note(Reason::NoCandidate, format!("the master is gone, and none of its {size} members that may have its data can be reached; it goes on when one appears"));

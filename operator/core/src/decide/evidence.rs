@@ -11,6 +11,9 @@ use std::time::Duration;
 /// A kubelet ends the containers of a vanished pod within its grace period and this.
 const KUBELET_SLACK: Duration = Duration::from_secs(30);
 
+/// A process that ends refuses and is unheard at once, give or take what is told in whole seconds.
+const BLIP: Duration = Duration::from_secs(2);
+
 /// Why a process is known to have ended (protocol section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
@@ -137,14 +140,23 @@ impl<'a> View<'a> {
     /// Proof 4. A firewall that rejects looks the same from here, hence the witnesses.
     fn refused_and_unheard(&self, master: &Process) -> Option<Proof> {
         let instance = self.instance(master)?;
-        let refused = matches!(instance.reach, Reach::Refused { .. }) && instance.address == master.address;
+        let Reach::Refused { since } = instance.reach else {
+            return None;
+        };
+        let refused = instance.address == master.address;
+        // Who has heard it long after the refusals began disproves them, though the link is down now.
+        let heard_since = |it: &Living| {
+            let at = self.seen.memory.heard.get(&it.answer.replication.run_id);
+            at.is_some_and(|at| at.since(since) > BLIP)
+        };
         let mut witnesses = self
             .record
             .members
             .values()
             .filter_map(|member| self.living(&member.process))
             .peekable();
-        let unheard = witnesses.peek().is_some() && witnesses.all(|it| heard(it.answer, master).is_none());
+        let unheard =
+            witnesses.peek().is_some() && witnesses.all(|it| heard(it.answer, master).is_none() && !heard_since(&it));
         (refused && unheard).then_some(Proof::Refused)
     }
 

@@ -55,6 +55,11 @@ fn lost(view: &View, claim: &Claim, aside: &mut Aside) -> (Vec<Step>, &'static s
     let pod = &claim.process.pod;
     let lasts = view.silence(&claim.process).map_or(Duration::ZERO, |it| it.lasts);
     let published = view.seen.slice.as_ref().and_then(|slice| slice.target.as_ref()) == Some(&claim.process.uid);
+    if let Master::Serves(_) = view.master()
+        && !published
+    {
+        return (again(view), "the former master answers: end the promotion");
+    }
     let left = view.seen.desired.down_after.saturating_sub(lasts);
     let proof = match view.master() {
         Master::Ended(proof) => Some(proof),

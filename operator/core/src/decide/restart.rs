@@ -20,10 +20,7 @@ pub(super) fn restart(view: &View, aside: &mut Aside) -> Say {
         return None;
     }
     let superseded = view.seen.instances.values().filter(|i| i.attached && i.is_master());
-    let superseded = superseded.filter(|i| {
-        i.answer()
-            .is_some_and(|a| adopt::is_superseded(view.record, &a.replication))
-    });
+    let superseded = superseded.filter(|i| i.answer().is_some_and(|a| adopt::is_superseded(view, &a.replication)));
     let demote: Vec<_> = superseded.filter_map(|i| Some(Step::Demote(i.process()?))).collect();
     if !demote.is_empty() {
         return Some((demote, "restart: demote a master of the history before"));

@@ -8,9 +8,9 @@ use crate::observed::{Answer, Moment, Policy, Reach};
 use crate::record::{Phase, Process, Stage};
 use std::time::Duration;
 
-/// A full member that has heard nothing for `downAfter`, within these bounds, says that the master is gone. Masters ping
-/// once a second, and silence is told in whole seconds.
-const UNHEARD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
+/// A full member that has heard nothing for this long, or for `downAfter` if that is longer, says that the master is gone.
+/// Masters ping once a second, and silence is told in whole seconds: less proves nothing.
+const UNHEARD: Duration = Duration::from_secs(2);
 /// A failed attempt of a new holder, and of one in the middle of an election, where others have listened before.
 const ATTEMPT: Duration = Duration::from_millis(500);
 /// A master that answered in the middle of an election is not suspected again for so long.
@@ -64,9 +64,7 @@ impl View<'_> {
         let lasts = self.seen.now.since(since);
         let down_after = self.seen.desired.down_after;
         let others_listened = match self.record.phase {
-            Phase::Steady | Phase::Switching => {
-                !heard_before && self.unheard_for(master) >= Some(down_after.max(self.unheard()))
-            }
+            Phase::Steady | Phase::Switching => !heard_before && self.unheard_for(master) >= Some(self.unheard()),
             Phase::Electing | Phase::Promoting => true,
         };
         let patience = if others_listened {
@@ -100,7 +98,7 @@ impl View<'_> {
     }
 
     fn unheard(&self) -> Duration {
-        self.seen.desired.down_after.clamp(UNHEARD.0, UNHEARD.1)
+        self.seen.desired.down_after.max(UNHEARD)
     }
 
     /// For how long none of the members that can be asked has heard it; none without a witness.
@@ -111,7 +109,7 @@ impl View<'_> {
 
     /// For how long a member has certainly heard nothing of the master.
     fn silent_for(&self, answer: &Answer, master: &Process) -> Duration {
-        heard(answer, master).map_or(Duration::MAX, |at| self.seen.now.since(at))
+        last_heard(answer, master).map_or(Duration::MAX, |at| answer.asked.since(at))
     }
 
     /// How long it may still take writes. Its guard refuses them once the members that are frozen do not count any more:

@@ -113,7 +113,7 @@ pub(super) fn way_out(process: &Process) -> String {
     )
 }
 
-/// Intent, then the freezes that can be done at once, in one plan: the record goes first.
+/// Intent, then the freezes that can be done at once: the record goes first.
 ///
 /// A proof is written down with it: it may vanish with the pod object in the middle of the election.
 fn begin(view: &View, reason: &str, proof: Option<Proof>) -> (Vec<Step>, &'static str) {
@@ -123,7 +123,10 @@ fn begin(view: &View, reason: &str, proof: Option<Proof>) -> (Vec<Step>, &'stati
         master.ended = true;
     }
     let mut steps = vec![Step::Record(next)];
-    steps.extend(elect::freezes(view, &elect::candidates(view)));
+    // One that is silent may be heard again by now: that is looked at before the first freeze, which would end it.
+    if !matches!(view.master(), Master::Silent(_)) {
+        steps.extend(elect::freezes(view, &elect::candidates(view)));
+    }
     (steps, "elect")
 }
 

@@ -197,10 +197,17 @@ pub fn enough_voters(seen: &Observed, plan: &Plan) -> Verdict {
         .filter(|(i, _)| !is_master(i))
         .count();
     let could = |process: &Process| {
-        let lacks = |a: &Answer| a.replication.role == Role::Replica && !a.replication.loading && !has_data(record, a);
+        let proved = matches!(view.master(), Master::Ended(_));
+        let lacks = |a: &Answer| {
+            proved && a.replication.role == Role::Replica && !a.replication.loading && !has_data(record, a)
+        };
         !answer(seen, process).is_some_and(|(_, a)| lacks(a))
     };
-    let size = record.members.values().filter(|member| could(&member.process)).count();
+    let size = record
+        .members
+        .values()
+        .filter(|member| member.stage == Stage::Full || could(&member.process))
+        .count();
     let quorum = usize::try_from(record.quorum.max(1)).unwrap();
     let waited = seen.memory.ended_since.map(|since| seen.now.since(since));
     let exception =
