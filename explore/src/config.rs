@@ -1,0 +1,119 @@
+//! What is explored: how the world begins, what may go wrong in it, and which rules are taken out.
+
+use redis_operator_core::observed::Policy;
+
+/// A rule that can be taken out, to see that it is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Predecessors are cut off when a connection is attached.
+    CutPredecessors,
+    /// The record is read after the connection was opened.
+    ReadFirst,
+    /// The slice is written with the version that was read.
+    Slice,
+    /// Pods are deleted with the version that was seen.
+    Delete,
+}
+
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A process ends; it restarts empty.
+    Crash,
+    /// A process ends; it restarts with its data.
+    CrashKeeping,
+    /// A process stops, and may go on later.
+    Hang,
+    /// The network is cut, in one of several ways.
+    Cut,
+    /// A pod object is deleted by force; its process lives on.
+    Force,
+    /// Somebody sends REPLICAOF NO ONE to a replica.
+    Hand,
+    /// The operator process ends and another one leads.
+    Operator,
+}
+
+/// How the world begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// Everybody is full and nothing is left to do.
+    Steady,
+    /// Two instances are steady, and the user wants a third.
+    Joining,
+    /// Three instances are steady, and the user wants two.
+    Leaving,
+    /// Nothing was ever there: the first start.
+    First,
+}
+
+/// One exploration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its name.
+    pub name: &'static str,
+    /// How the world begins.
+    pub beginning: Beginning,
+    /// How many faults.
+    pub faults: u8,
+    /// Which.
+    pub kinds: &'static [Fault],
+    /// How often the lease changes hands while the former leader is still about to act.
+    pub sessions: u8,
+    /// The former leader may still begin passes.
+    pub late_passes: bool,
+    /// Clients' writes.
+    pub writes: u8,
+    /// By how many milliseconds time passes in one action.
+    pub ticks: &'static [u64],
+    /// The policy.
+    pub policy: Policy,
+    /// Rules taken out.
+    pub without: &'static [Rule],
+    /// From every state without a further fault something must lead to quiescence.
+    pub live: bool,
+    /// It takes seconds.
+    pub small: bool,
+    /// It must hold; else a counterexample must be found.
+    pub holds: bool,
+}
+
+impl Config {
+    /// This rule is taken out.
+    pub fn out(&self, rule: Rule) -> bool {
+        self.without.contains(&rule)
+    }
+
+    /// What it is, in words.
+    pub fn about(&self) -> String {
+        format!(
+            "{:?}, {} of {:?}, {} late operators, {} writes, {:?}{}",
+            self.beginning,
+            self.faults,
+            self.kinds,
+            self.sessions,
+            self.writes,
+            self.policy,
+            if self.live { ", live" } else { "" }
+        )
+    }
+
+    /// The smallest one.
+    pub const fn steady() -> Self {
+        Self {
+            name: "steady",
+            beginning: Beginning::Steady,
+            faults: 1,
+            kinds: &[Fault::Crash, Fault::CrashKeeping],
+            sessions: 0,
+            late_passes: false,
+            writes: 2,
+            ticks: &[3_100, 100_000],
+            policy: Policy::Availability,
+            without: &[],
+            live: true,
+            small: true,
+            holds: true,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `explore list | small | all | run NAME [faults=N] [writes=N] [states=N] [sessions=N] [minutes=N]`
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command")]
+
+use explore::config::Config;
+use explore::search::{Explored, Limits, Verdict, explore};
+use explore::{table, tell};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Enough for every configuration of the table, in 12 GB.
+const STATES: usize = 60_000_000;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["list"] => list(),
+        ["small"] => run_all(true),
+        ["all"] => run_all(false),
+        ["run", name, options @ ..] => run_one(name, options),
+        _ => Err(
+            "usage: explore list | small | all | run NAME [faults=N] [writes=N] [sessions=N] [states=N] [minutes=N]"
+                .to_owned(),
+        ),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(text) => {
+            eprintln!("explore: {text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        states: STATES,
+        time: Duration::from_secs(3_600),
+        threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
+        progress: true,
+    }
+}
+
+fn list() -> Result<bool, String> {
+    for config in table::ALL {
+        println!("{:28} {}", config.name, config.about());
+    }
+    Ok(true)
+}
+
+/// One configuration, with the way to what is wrong, and why plans were made.
+fn run_one(name: &str, options: &[&str]) -> Result<bool, String> {
+    let found = table::ALL.iter().find(|config| config.name == name);
+    let mut config = found
+        .cloned()
+        .ok_or_else(|| format!("no configuration {name}; see: explore list"))?;
+    let mut limits = limits();
+    for option in options {
+        let parsed = option
+            .split_once('=')
+            .and_then(|(key, n)| Some((key, n.parse::<u32>().ok()?)));
+        let small = |n: u32| u8::try_from(n).unwrap_or(u8::MAX);
+        match parsed {
+            Some(("faults", n)) => config.faults = small(n),
+            Some(("writes", n)) => config.writes = small(n),
+            Some(("sessions", n)) => config.sessions = small(n),
+            Some(("live", n)) => config.live = n > 0,
+            Some(("late", n)) => config.late_passes = n > 0,
+            Some(("states", n)) => limits.states = usize::try_from(n).unwrap_or(STATES),
+            Some(("minutes", n)) => limits.time = Duration::from_secs(60 * u64::from(n)),
+            _ => return Err(format!("{option} is no option")),
+        }
+    }
+    let found = explore(&config, limits)?;
+    println!("{}", table::line(&config, &found));
+    if !found.way.is_empty() {
+        for line in tell::tell(&config, &found.way)? {
+            println!("{line}");
+        }
+    }
+    for (why, times) in &found.reasons {
+        println!("{times:>10}  {why}");
+    }
+    Ok(as_expected(&config, &found))
+}
+
+/// The whole table, or the configurations that take seconds.
+fn run_all(small: bool) -> Result<bool, String> {
+    let mut good = true;
+    println!("{}", table::HEAD);
+    for config in table::ALL.iter().filter(|config| config.small || !small) {
+        eprintln!("{}: {}", config.name, config.about());
+        let found = explore(config, limits())?;
+        println!("{}", table::line(config, &found));
+        if !as_expected(config, &found) {
+            good = false;
+            for line in tell::tell(config, &found.way)? {
+                println!("    {line}");
+            }
+        }
+    }
+    Ok(good)
+}
+
+fn as_expected(config: &Config, found: &Explored) -> bool {
+    (found.verdict == Verdict::Holds) == config.holds
+}

@@ -1,0 +1,172 @@
+//! What each action does.
+
+use super::{Action, ORPHAN, PODS, SLOTS, Way, World};
+use crate::config::Config;
+
+impl World {
+    /// Does it. The plan, if a pass decided one, is told.
+    pub fn act(&mut self, action: Action, config: &Config) -> Option<redis_operator_core::plan::Plan> {
+        let mut plan = None;
+        if action.is_fault() {
+            self.faults += 1;
+        }
+        match action {
+            Action::Read(k) => self.read(usize::from(k)),
+            Action::Pass(k, fresh) => plan = self.begin_pass(usize::from(k), fresh, config),
+            Action::Step(k) => {
+                self.step(usize::from(k), config);
+            }
+            Action::Succeed => {
+                self.sessions += 1;
+                self.lead(1 - usize::from(self.leader));
+            }
+            Action::Stop(k) => self.ops[usize::from(k)] = None,
+            Action::Restart => self.lead(usize::from(self.leader)),
+            Action::Tick(time) => self.let_pass(u64::from(time) * 1_000),
+            Action::Scale(n) => self.wanted = n,
+            Action::Outlive(g) => self.gone[usize::from(g)].outlived = true,
+            Action::Reap => self.end(ORPHAN, false),
+            Action::Heal => (self.cut, self.ways) = Default::default(),
+            Action::Cut(i, how) => self.sever(usize::from(i), usize::from(how)),
+            Action::Attach(i)
+            | Action::Sync(i)
+            | Action::Receive(i)
+            | Action::Notice(i)
+            | Action::Write(i)
+            | Action::Show(i)
+            | Action::Start(i)
+            | Action::Create(i)
+            | Action::Remove(i)
+            | Action::Resume(i)
+            | Action::Crash(i, _)
+            | Action::Hang(i)
+            | Action::Force(i)
+            | Action::Hand(i) => self.happen(action, usize::from(i)),
+        }
+        self.settle();
+        self.tidy();
+        plan
+    }
+
+    fn begin_pass(&mut self, k: usize, fresh: [bool; 2], config: &Config) -> Option<redis_operator_core::plan::Plan> {
+        let alone = self.ops[1 - k].is_none();
+        if alone && (self.has_news(k) || self.ops[k].as_ref().is_some_and(|op| op.must_read)) {
+            self.read(k);
+        }
+        self.pass(k, fresh, config)
+    }
+
+    fn happen(&mut self, action: Action, i: usize) {
+        match action {
+            Action::Attach(_) => {
+                if let Some(m) = self.can_attach(i) {
+                    self.attach(i, m);
+                }
+            }
+            Action::Sync(_) => {
+                if let Some(m) = self.can_sync(i) {
+                    self.sync(i, m);
+                }
+            }
+            Action::Receive(_) => {
+                if let Some(data) = self.can_receive(i) {
+                    let it = self.proc_mut(i);
+                    (it.data, it.offset) = (data, it.offset + 1);
+                }
+            }
+            Action::Notice(_) => self.lose_link(i),
+            Action::Write(_) => self.write(i),
+            Action::Show(_) => self.show(i),
+            Action::Start(_) => self.start(i),
+            Action::Create(_) => self.create(i),
+            Action::Remove(_) => self.vanish(i),
+            Action::Resume(_) => self.proc_mut(i).hung = false,
+            Action::Crash(_, keep) => self.end(i, keep),
+            Action::Hang(_) => self.proc_mut(i).hung = true,
+            Action::Force(_) => self.force(i),
+            Action::Hand(_) => self.become_master(i),
+            _ => {}
+        }
+    }
+
+    /// Time passes. Connections over which nothing comes are given up; a former leader stops in the long run.
+    fn let_pass(&mut self, time: u64) {
+        self.tick(time);
+        for k in 0..2 {
+            for i in 0..PODS {
+                let dead = self.ways[k][i] != Way::Open || self.proc(i).is_none_or(|it| it.hung);
+                if let Some(op) = self.ops[k].as_mut().filter(|_| dead) {
+                    op.close(i);
+                }
+            }
+        }
+        let late = 1 - usize::from(self.leader);
+        if time >= 30_000_000 && self.ops[late].as_ref().is_some_and(|op| op.plan.is_none()) {
+            self.ops[late] = None;
+        }
+    }
+
+    fn sever(&mut self, i: usize, how: usize) {
+        let others: Vec<_> = (0..SLOTS).filter(|j| *j != i).collect();
+        let (mut to, mut from) = (false, false);
+        let ways = &mut self.ways;
+        match how {
+            0 => (to, from, ways[0][i], ways[1][i]) = (true, true, Way::Cut, Way::Cut),
+            1 => (ways[0][i], ways[1][i]) = (Way::Cut, Way::Cut),
+            2 => ways[0][i] = Way::Cut,
+            3 => ways[1][i] = Way::Cut,
+            4 => (to, from) = (true, true),
+            5 => (to, ways[0][i], ways[1][i]) = (true, Way::Mute, Way::Mute),
+            6 => (from, ways[0][i], ways[1][i]) = (true, Way::Cut, Way::Cut),
+            7 | 8 => {
+                (to, from) = (true, true);
+                for j in others.iter().copied() {
+                    ways[0][j] = Way::Cut;
+                    if how == 7 {
+                        ways[1][j] = Way::Cut;
+                    }
+                }
+                if how == 8 {
+                    ways[1][i] = Way::Cut;
+                }
+            }
+            9 => {
+                let j = (i + 1) % PODS;
+                (self.cut[i][j], self.cut[j][i]) = (true, true);
+            }
+            _ => (ways[0][i], ways[1][i]) = (Way::Reject, Way::Reject),
+        }
+        for j in others {
+            self.cut[i][j] |= to;
+            self.cut[j][i] |= from;
+        }
+    }
+
+    /// Forgets what can play no part any more.
+    fn tidy(&mut self) {
+        self.hear();
+        // a holder applies the StatefulSet as soon as it has nothing better to do
+        let holder = self.recorded().map(|record| crate::canon::number(&record.holder));
+        let leads = self.ops[usize::from(self.leader)].as_ref().map(|op| op.holder);
+        if leads.is_some() && holder == leads {
+            self.set_holder = leads.unwrap_or(0);
+        }
+        if self.slots[ORPHAN].uid != 0 && self.slots[ORPHAN].proc.is_none() && self.slots[ORPHAN].ghost.is_none() {
+            self.slots[ORPHAN] = super::Slot::none(0);
+        }
+        for g in 0..self.gone.len() {
+            let uid = crate::canon::name('u', self.gone[g].uid);
+            let named = self
+                .recorded()
+                .is_some_and(|record| record.processes().any(|process| process.uid == uid));
+            let copies = self.ops.iter().flatten().filter_map(|op| op.known.as_ref());
+            let named = named
+                || copies
+                    .into_iter()
+                    .any(|doc| doc.value.processes().any(|process| process.uid == uid));
+            if !named && self.at(self.gone[g].uid).is_none() {
+                self.gone[g] = super::Gone::default();
+            }
+        }
+    }
+}
