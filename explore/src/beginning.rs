@@ -14,7 +14,7 @@ pub fn world(config: &Config) -> Result<World, String> {
     let first = config.beginning == Beginning::First;
     let wanted = if config.beginning == Beginning::Joining { 2 } else { 3 };
     let mut world = World {
-        slots: std::array::from_fn(|i| Slot::none(u8::try_from(i % PODS).unwrap_or(0))),
+        slots: std::array::from_fn(|i| Arc::new(Slot::none(u8::try_from(i % PODS).unwrap_or(0)))),
         record: None,
         slice: Published::default(),
         wanted,

@@ -12,8 +12,9 @@ pub const SEQ: u64 = 1_000_000_000;
 /// The same for terms.
 pub const TERM: u64 = 3_000_000_000;
 
-/// Ages, in microseconds, from which on something may be decided differently.
-const AGES: [u64; 4] = [1, 5_000_000, 10_000_000, 100_000_000];
+/// Ages, in microseconds, that are told apart. The short tick is 3.1 s: each of the first three has its own, whether it is
+/// counted exactly or in whole seconds less one; from 10 s on only the long tick makes a difference.
+const AGES: [u64; 5] = [1, 4_000_000, 7_000_000, 10_000_000, 100_000_000];
 
 /// A piece of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -66,6 +66,12 @@ pub struct Config {
     pub writes: u8,
     /// By how many milliseconds time passes in one action.
     pub ticks: &'static [u64],
+    /// Time passes only while the leader is not about to act; else it may stop there for as long as it likes.
+    pub prompt: bool,
+    /// The cuts that are tried, by their number.
+    pub cuts: &'static [u8],
+    /// Pods' statuses may lag behind.
+    pub lags: bool,
     /// The policy.
     pub policy: Policy,
     /// Rules taken out.
@@ -109,6 +115,9 @@ impl Config {
             late_passes: false,
             writes: 2,
             ticks: &[3_100, 100_000],
+            prompt: true,
+            lags: true,
+            cuts: &[0, 1, 4, 5, 6, 7, 9, 10],
             policy: Policy::Availability,
             without: &[],
             live: true,

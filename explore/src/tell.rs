@@ -88,6 +88,7 @@ fn words(step: &Step) -> String {
         Step::Publish(who) => format!("publish {}", who.run_id),
         Step::Follow { who, master } => format!("{} follow {master}", who.run_id),
         Step::Freeze(who) => format!("freeze {}", who.run_id),
+        Step::Demote(who) => format!("demote {}", who.run_id),
         Step::Promote { claim, .. } => format!("promote {} at {}", claim.process.run_id, claim.offset),
         Step::Guard { on, replicas, .. } => format!("guard {} with {replicas}", on.run_id),
         Step::AddUser { on, uid } => format!("user of {uid} on {}", on.run_id),

@@ -44,7 +44,7 @@ impl World {
             | Action::Hand(i) => self.happen(action, usize::from(i)),
         }
         self.settle();
-        self.tidy();
+        self.tidy(config);
         plan
     }
 
@@ -143,7 +143,12 @@ impl World {
     }
 
     /// Forgets what can play no part any more.
-    fn tidy(&mut self) {
+    fn tidy(&mut self, config: &Config) {
+        for i in (0..PODS).filter(|_| !config.lags) {
+            if self.slots[i].status_is_late() {
+                self.show(i);
+            }
+        }
         self.hear();
         // a holder applies the StatefulSet as soon as it has nothing better to do
         let holder = self.recorded().map(|record| crate::canon::number(&record.holder));
@@ -152,7 +157,7 @@ impl World {
             self.set_holder = leads.unwrap_or(0);
         }
         if self.slots[ORPHAN].uid != 0 && self.slots[ORPHAN].proc.is_none() && self.slots[ORPHAN].ghost.is_none() {
-            self.slots[ORPHAN] = super::Slot::none(0);
+            *self.slot_mut(ORPHAN) = super::Slot::none(0);
         }
         for g in 0..self.gone.len() {
             let uid = crate::canon::name('u', self.gone[g].uid);

@@ -108,12 +108,11 @@ impl World {
                     .map(|i| Action::Write(small(i))),
             );
         }
-        all.extend(
-            config
-                .ticks
-                .iter()
-                .map(|time| Action::Tick(u32::try_from(*time).unwrap_or(0))),
-        );
+        let acts = self.ops[usize::from(self.leader)].as_ref().is_some_and(|op| op.plan.is_some());
+        if !(config.prompt && acts) {
+            let ticks = config.ticks.iter();
+            all.extend(ticks.map(|time| Action::Tick(u32::try_from(*time).unwrap_or(0))));
+        }
         if config.beginning == Beginning::Joining && self.wanted == 2 {
             all.push(Action::Scale(3));
         }
@@ -240,7 +239,7 @@ impl World {
                     }
                     Fault::Hang if lives => all.push(Action::Hang(n)),
                     Fault::Cut if !self.is_cut() && self.slots[i].uid != 0 => {
-                        all.extend((0..small(CUTS.len())).map(|how| Action::Cut(n, how)));
+                        all.extend(config.cuts.iter().map(|how| Action::Cut(n, *how)));
                     }
                     Fault::Force if self.slots[i].uid != 0 && self.slots[ORPHAN].uid == 0 => all.push(Action::Force(n)),
                     Fault::Hand if self.proc(i).is_some_and(|it| !it.hung && !it.master && it.host != 0) => {

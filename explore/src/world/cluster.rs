@@ -2,6 +2,7 @@
 
 use super::server::{Link, Proc};
 use super::{ORPHAN, SLOTS, World};
+use std::sync::Arc;
 
 /// What a process leaves on its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Gone {
     pub uid: u16,
     /// The container that its last status showed as terminated.
     pub ended: u16,
+    /// When it was gone.
+    pub noticed: u64,
     /// Its kubelet has outlived it.
     pub outlived: bool,
 }
@@ -100,7 +103,7 @@ impl World {
     /// The StatefulSet makes a pod, and kubelet starts it.
     pub fn create(&mut self, i: usize) {
         let (uid, version) = (self.draw(), self.draw());
-        self.slots[i] = Slot {
+        *self.slot_mut(i) = Slot {
             uid,
             version,
             ..Slot::none(self.slots[i].ordinal)
@@ -114,19 +117,19 @@ impl World {
     pub fn start(&mut self, i: usize) {
         let (run, id) = (self.draw(), self.draw());
         let mut it = Proc::start(run, id);
-        if let Some(disk) = self.slots[i].disk.take() {
+        if let Some(disk) = self.slot_mut(i).disk.take() {
             it.data = disk.data;
             if let Some((id, offset)) = disk.place {
                 (it.id, it.offset, it.placed) = (id, offset, true);
             }
         }
-        self.slots[i].proc = Some(it);
+        self.slot_mut(i).proc = Some(it);
     }
 
     /// The pod's status says what is.
     pub fn show(&mut self, i: usize) {
         let version = self.draw();
-        let slot = &mut self.slots[i];
+        let slot = self.slot_mut(i);
         let (run, running) = slot.truth();
         if !running || (slot.shown != run && slot.shown != 0) {
             slot.ended = slot.shown;
@@ -137,13 +140,13 @@ impl World {
     /// A process ends. Its peers hear of it if the network lets them; what it had sent may still arrive.
     pub fn end(&mut self, i: usize, keep: bool) {
         self.unlink(i);
-        let Some(it) = self.slots[i].proc.take() else { return };
+        let Some(it) = self.slot_mut(i).proc.take() else { return };
         let place = it.placed.then_some((it.id, it.offset));
-        self.slots[i].disk = (keep && it.data != 0).then_some(Disk { data: it.data, place });
+        self.slot_mut(i).disk = (keep && it.data != 0).then_some(Disk { data: it.data, place });
         let linked = |w: &Self, j: usize| w.proc(j).is_some_and(|p| p.source() == Some(it.run));
         let behind = |w: &Self, j: usize| w.proc(j).is_some_and(|p| p.is_linked() && p.offset < it.offset);
         let flight = (0..SLOTS).any(|j| linked(self, j) && it.acks[j] > 0 && behind(self, j));
-        self.slots[i].ghost = flight.then_some(Ghost {
+        self.slot_mut(i).ghost = flight.then_some(Ghost {
             run: it.run,
             data: it.data,
             offset: it.offset,
@@ -176,6 +179,7 @@ impl World {
         self.gone[free] = Gone {
             uid: self.slots[i].uid,
             ended: self.slots[i].ended,
+            noticed: self.now,
             outlived: false,
         };
         if self.slice.target == self.slots[i].uid {
@@ -184,9 +188,9 @@ impl World {
             self.slice.version = self.draw();
         }
         let ordinal = self.slots[i].ordinal;
-        self.slots[ORPHAN] = std::mem::replace(&mut self.slots[i], Slot::none(ordinal));
+        self.slots[ORPHAN] = std::mem::replace(&mut self.slots[i], Arc::new(Slot::none(ordinal)));
         for j in 0..SLOTS {
-            let moves = self.slots[j].proc.as_mut();
+            let moves = self.slot_mut(j).proc.as_mut();
             if let Some(it) = moves {
                 it.acks[ORPHAN] = std::mem::take(&mut it.acks[i]);
                 it.late[ORPHAN] = std::mem::take(&mut it.late[i]);
@@ -203,12 +207,14 @@ impl World {
         self.gone[free] = Gone {
             uid: self.slots[i].uid,
             ended: run,
+            noticed: self.now,
             outlived: false,
         };
         if self.slice.target == self.slots[i].uid {
             (self.slice.exists, self.slice.target, self.slice.version) = (false, 0, self.draw());
         }
-        self.slots[i] = Slot::none(self.slots[i].ordinal);
+        let ordinal = self.slots[i].ordinal;
+        *self.slot_mut(i) = Slot::none(ordinal);
         self.forget_operators_of(i);
     }
 

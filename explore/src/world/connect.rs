@@ -1,6 +1,6 @@
 //! How operators hold connections: opened, then the record read, then predecessors cut off, then used.
 
-use super::operator::{Connection, Found};
+use super::operator::{Connection, Found, Last};
 use super::{PODS, Way, World};
 use crate::config::{Config, Rule};
 
@@ -71,6 +71,11 @@ impl World {
             let way = self.ways[k][i];
             let now = self.now;
             let state = self.proc(i).map(|it| (it.run, it.hung));
+            let last = self.proc(i).map(|it| Last {
+                run: it.run,
+                guard: it.guard,
+                lag: it.lag,
+            });
             let Some(op) = self.ops[k].as_mut() else { return };
             let refused = match op.found[i] {
                 Found::Refused(since) => Found::Refused(since),
@@ -88,6 +93,7 @@ impl World {
             };
             if op.found[i] == Found::Answered {
                 op.heard[i] = now;
+                op.last[i] = last.unwrap_or_default();
             }
         }
     }

@@ -170,12 +170,12 @@ impl World {
                     .is_none_or(|m| self.proc(m).is_none_or(|p| p.hung) || !self.path(m, j))
             });
             let now = self.now;
-            if let Some(it) = self.slots[j].proc.as_mut() {
-                it.stalled = if silent { it.stalled.or(Some(now)) } else { None };
+            if self.proc(j).is_some_and(|it| it.stalled.is_some() != silent) {
+                self.proc_mut(j).stalled = silent.then_some(now);
             }
             let run = self.slots[j].ghost.map(|ghost| ghost.run);
             if run.is_some_and(|run| !(0..SLOTS).any(|k| self.proc(k).is_some_and(|p| p.source() == Some(run)))) {
-                self.slots[j].ghost = None;
+                self.slot_mut(j).ghost = None;
             }
         }
         let quorum = self.recorded().map_or(0, |record| record.quorum);
@@ -205,8 +205,9 @@ impl World {
         let Some(m) = self.run(run).filter(|m| self.path(j, *m)) else {
             return;
         };
-        let master = self.proc_mut(m);
-        if !master.hung && master.acks[j] > 0 {
+        let late = |it: &super::Proc| it.acks[j] > 0 && (it.acks[j], it.late[j]) != (1 + offset, false);
+        if self.proc(m).is_some_and(|it| !it.hung && late(it)) {
+            let master = self.proc_mut(m);
             (master.acks[j], master.late[j]) = (1 + offset, false);
         }
     }
@@ -248,10 +249,10 @@ impl World {
             };
             for j in 0..SLOTS {
                 let speaks = self.proc(j).is_some_and(|it| !it.hung && it.link == Link::Up(run)) && self.path(j, m);
-                let it = self.proc_mut(m);
-                if it.acks[j] == 0 || speaks {
+                if speaks || self.proc(m).is_some_and(|it| it.acks[j] == 0) {
                     continue;
                 }
+                let it = self.proc_mut(m);
                 it.late[j] = true;
                 if time >= REPL_TIMEOUT {
                     it.acks[j] = 0;

@@ -62,7 +62,7 @@ pub struct Published {
 #[derive(Clone, Debug)]
 pub struct World {
     /// Processes and pods.
-    pub slots: [Slot; SLOTS],
+    pub slots: [Arc<Slot>; SLOTS],
     /// `status.record`.
     pub record: Option<Arc<Doc<Record>>>,
     /// The slice.
@@ -121,9 +121,14 @@ impl World {
         self.slots[i].proc.as_ref()
     }
 
+    /// A place, to change it.
+    pub fn slot_mut(&mut self, i: usize) -> &mut Slot {
+        Arc::make_mut(&mut self.slots[i])
+    }
+
     /// A process that is there.
     pub fn proc_mut(&mut self, i: usize) -> &mut Proc {
-        self.slots[i].proc.as_mut().expect("the caller saw it")
+        self.slot_mut(i).proc.as_mut().expect("the caller saw it")
     }
 
     /// What `from` sends to `to` arrives.

@@ -88,6 +88,7 @@ impl World {
                 durable: false,
                 deleting: false,
                 elect: None,
+                ended: None,
             },
             holder: name('h', op.holder),
             departed: gone.map(departed).collect(),
@@ -131,10 +132,19 @@ impl World {
             },
             outdated: false,
             trouble: None,
-            last: answers.map(|it| self.answer(it)),
+            last: op.and_then(|op| self.last(op, i)),
             reach,
             attached: op.is_some_and(|op| op.connections[i].attached),
         }
+    }
+
+    /// What it answered last: only who it was and how it was guarded is remembered.
+    fn last(&self, op: &super::Op, i: usize) -> Option<Answer> {
+        let last = Some(op.last[i]).filter(|last| last.run != 0)?;
+        let mut it = Proc::start(last.run, 0);
+        (it.guard, it.lag) = (last.guard, last.lag);
+        let asked = Moment(op.heard[i]);
+        Some(Answer { asked, ..self.answer(&it) })
     }
 
     fn answer(&self, it: &Proc) -> Answer {
@@ -157,6 +167,7 @@ impl World {
             down_seconds: down,
             heard_seconds: link_up.then(|| it.stalled.map_or(0, seconds)),
             syncing,
+            sync_heard_seconds: syncing.then(|| it.stalled.map_or(0, seconds)),
             read_offset: offset,
         };
         Answer {
@@ -199,6 +210,7 @@ fn users(it: &Proc) -> BTreeSet<String> {
 
 fn departed(gone: &super::Gone) -> (String, Departed) {
     let departed = Departed {
+        noticed: Moment(gone.noticed),
         terminated: (gone.ended != 0).then(|| name('c', gone.ended)).into_iter().collect(),
         outlived: gone.outlived.then(|| Duration::from_secs(60)),
         node_lost: false,

@@ -18,6 +18,17 @@ pub struct Connection {
     pub read: bool,
 }
 
+/// Who answered last, and how it was guarded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Last {
+    /// Its run id; 0: nobody.
+    pub run: u16,
+    /// `min-replicas-to-write`.
+    pub guard: u8,
+    /// `min-replicas-max-lag`.
+    pub lag: u8,
+}
+
 /// How an instance was found last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -57,6 +68,8 @@ pub struct Op {
     pub found: [Found; SLOTS],
     /// By place: when something was heard last.
     pub heard: [u64; SLOTS],
+    /// By place: the last answer.
+    pub last: [Last; SLOTS],
     /// The plan.
     pub plan: Option<Held>,
 }
@@ -69,7 +82,7 @@ impl Op {
 
     /// A new pod: nothing is known of it.
     pub fn forget(&mut self, i: usize, now: u64) {
-        (self.found[i], self.heard[i]) = (Found::Silent(false), now);
+        (self.found[i], self.heard[i], self.last[i]) = (Found::Silent(false), now, Last::default());
     }
 
     /// The next step.
@@ -102,6 +115,7 @@ impl World {
             connections: [Connection::default(); SLOTS],
             found: [Found::Silent(false); SLOTS],
             heard: [now; SLOTS],
+            last: [Last::default(); SLOTS],
             plan: None,
         });
         self.leader = u8::try_from(k).unwrap_or(0);

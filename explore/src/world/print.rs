@@ -37,6 +37,7 @@ pub(super) fn fingerprint(world: &World) -> u64 {
         canon.name('u', gone.uid);
         canon.name('c', gone.ended);
         canon.word(u64::from(gone.outlived));
+        canon.moment(gone.noticed);
     }
     canon.word(u64::from(world.writes) << 48 | u64::from(world.plain) << 16 | u64::from(world.waited));
     canon.word(u64::from(world.faults) << 8 | u64::from(world.sessions));
@@ -125,7 +126,10 @@ fn operator(canon: &mut Canon, world: &World, k: usize, op: &Op) {
         canon.name('r', it.run);
         canon.word(u64::from(it.attached) << 1 | u64::from(it.read));
         match op.found[i] {
-            Found::Answered => canon.word(5),
+            Found::Answered => {
+                canon.word(5);
+                continue;
+            }
             Found::Refused(since) => {
                 canon.word(6);
                 canon.moment(since);
@@ -133,6 +137,8 @@ fn operator(canon: &mut Canon, world: &World, k: usize, op: &Op) {
             Found::Silent(accepts) => canon.word(u64::from(accepts)),
         }
         canon.moment(op.heard[i]);
+        canon.name('r', op.last[i].run);
+        canon.word(u64::from(op.last[i].guard) << 8 | u64::from(op.last[i].lag));
     }
     let Some(held) = &op.plan else {
         return canon.word(11);

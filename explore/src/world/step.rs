@@ -80,7 +80,7 @@ impl World {
             version,
         };
         if let Some(i) = self.at(self.slice.target) {
-            self.slots[i].published = true;
+            self.slot_mut(i).published = true;
         }
         let slice = self.slice;
         if let Some(op) = self.ops[k].as_mut() {
@@ -102,12 +102,12 @@ impl World {
         let Some(i) = self.as_seen(uid, version) else {
             return false;
         };
-        self.slots[i].label = match label {
+        self.slot_mut(i).label = match label {
             Label::Master => Some(names::ROLE_MASTER),
             Label::Replica => Some(names::ROLE_REPLICA),
             Label::None => None,
         };
-        self.slots[i].version = self.draw();
+        self.slot_mut(i).version = self.draw();
         true
     }
 
@@ -132,7 +132,7 @@ impl World {
     fn command(&mut self, k: usize, step: &Step) -> bool {
         let to = match step {
             Step::AddUser { on, .. } | Step::DropUser { on, .. } | Step::Guard { on, .. } | Step::CutClients(on) => on,
-            Step::Follow { who, .. } | Step::Freeze(who) | Step::Serve(who) => who,
+            Step::Follow { who, .. } | Step::Freeze(who) | Step::Demote(who) | Step::Serve(who) => who,
             Step::Promote { claim, .. } => &claim.process,
             _ => return false,
         };
@@ -151,6 +151,10 @@ impl World {
                 self.follow(i, number(master));
             }
             Step::Freeze(_) => self.follow(i, 0),
+            Step::Demote(_) => {
+                self.follow(i, 0);
+                self.proc_mut(i).serves = false;
+            }
             Step::Promote { users, claim } => {
                 self.judge_promotion(i, claim);
                 self.become_master(i);
