@@ -2,7 +2,7 @@
 # CLUSTER=name picks another cluster than "ro"; KUBECONFIG=file uses one that you have; PROFILE=dev makes a quick image.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit simulate lint fmt scenarios crd cluster cluster-down image load deploy figures
+.PHONY: help demo test unit simulate explore lint fmt scenarios crd cluster cluster-down image load deploy figures
 
 help: ## this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ unit: ## unit tests and laws, without a cluster
 
 simulate: ## so many runs of the operator in a simulated world: SEEDS=0..10000, or one seed and its story
 	@scripts/simulate $(SEEDS)
+
+explore: ## every interleaving of a small world around the decisions, rules taken out too; writes docs/explorer.md
+	@scripts/explore
 
 lint: ## rustfmt, clippy, cargo-deny, CRD drift
 	@scripts/stage fmt

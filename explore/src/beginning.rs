@@ -46,8 +46,10 @@ pub fn world(config: &Config) -> Result<World, String> {
         sessions: 0,
         beginning: Beginning::Steady,
         without: &[],
+        core: None,
         ..config.clone()
     };
+    calm.take_out()?;
     rest(&mut world, &calm)?;
     let master = (0..SLOTS).find(|i| world.can_write(*i)).ok_or("nobody takes writes")?;
     world.act(Action::Write(u8::try_from(master).unwrap_or(0)), &calm);

@@ -31,14 +31,22 @@ enum Token {
 pub struct Doc<T> {
     /// The value.
     pub value: T,
+    /// A hash of its text as it is.
+    pub hash: u64,
     tokens: Box<[Token]>,
 }
 
 impl<T: Debug> Doc<T> {
     /// Reads the value's text.
     pub fn new(value: T) -> Arc<Self> {
-        let tokens = tokens(&format!("{value:?}")).into();
-        Arc::new(Self { value, tokens })
+        let text = format!("{value:?}");
+        let mut canon = Canon::new(0);
+        text.as_bytes().chunks(8).for_each(|chunk| {
+            let word = chunk.iter().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+            canon.word(word);
+        });
+        let (tokens, hash) = (tokens(&text).into(), canon.finish());
+        Arc::new(Self { value, hash, tokens })
     }
 }
 
@@ -227,6 +235,7 @@ mod tests {
         for token in tokens(&text) {
             let doc = Doc {
                 value: (),
+                hash: 0,
                 tokens: [token].into(),
             };
             canon.doc(&doc);

@@ -1,8 +1,9 @@
 //! What is explored: how the world begins, what may go wrong in it, and which rules are taken out.
 
 use redis_operator_core::observed::Policy;
+use redis_operator_core::rule::Rule as CoreRule;
 
-/// A rule that can be taken out, to see that it is needed.
+/// A rule of the shell that can be taken out, to see that it is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// Predecessors are cut off when a connection is attached.
@@ -11,6 +12,8 @@ pub enum Rule {
     ReadFirst,
     /// The slice is written with the version that was read.
     Slice,
+    /// The record is read again where the slice is missing or another holder's: a successor writes the record first.
+    SliceTells,
     /// Pods are deleted with the version that was seen.
     Delete,
 }
@@ -74,8 +77,10 @@ pub struct Config {
     pub lags: bool,
     /// The policy.
     pub policy: Policy,
-    /// Rules taken out.
+    /// Rules of the shell that are taken out.
     pub without: &'static [Rule],
+    /// The rule of the core that is taken out.
+    pub core: Option<CoreRule>,
     /// From every state without a further fault something must lead to quiescence.
     pub live: bool,
     /// It takes seconds.
@@ -88,6 +93,30 @@ impl Config {
     /// This rule is taken out.
     pub fn out(&self, rule: Rule) -> bool {
         self.without.contains(&rule)
+    }
+
+    /// The rules taken out, as bits.
+    pub fn mask(&self) -> u32 {
+        let core = self.core.map_or(0, |rule| 1 << (16 + rule as u32));
+        self.without.iter().fold(core, |mask, rule| mask | 1 << (*rule as u32))
+    }
+
+    /// Takes its rule out of the core, or all of them back in.
+    ///
+    /// # Errors
+    /// This program was built without a way to do that.
+    #[cfg_attr(
+        not(feature = "rules-out"),
+        allow(clippy::missing_const_for_fn, reason = "the feature decides")
+    )]
+    pub fn take_out(&self) -> Result<(), String> {
+        #[cfg(feature = "rules-out")]
+        redis_operator_core::rule::take_out(self.core);
+        #[cfg(not(feature = "rules-out"))]
+        if let Some(rule) = self.core {
+            return Err(format!("to take {rule:?} out, build with --features rules-out"));
+        }
+        Ok(())
     }
 
     /// What it is, in words.
@@ -114,12 +143,13 @@ impl Config {
             sessions: 0,
             late_passes: false,
             writes: 2,
-            ticks: &[3_100, 100_000],
+            ticks: &[6_100, 100_000],
             prompt: true,
             lags: true,
             cuts: &[0, 1, 4, 5, 6, 7, 9, 10],
             policy: Policy::Availability,
             without: &[],
+            core: None,
             live: true,
             small: true,
             holds: true,

@@ -17,6 +17,7 @@ pub mod canon;
 pub mod check;
 pub mod config;
 pub mod live;
+pub mod memo;
 pub mod search;
 pub mod table;
 pub mod tell;

@@ -66,6 +66,8 @@ fn run_one(name: &str, options: &[&str]) -> Result<bool, String> {
             Some(("writes", n)) => config.writes = small(n),
             Some(("sessions", n)) => config.sessions = small(n),
             Some(("live", n)) => config.live = n > 0,
+            Some(("lags", n)) => config.lags = n > 0,
+            Some(("prompt", n)) => config.prompt = n > 0,
             Some(("late", n)) => config.late_passes = n > 0,
             Some(("states", n)) => limits.states = usize::try_from(n).unwrap_or(STATES),
             Some(("minutes", n)) => limits.time = Duration::from_secs(60 * u64::from(n)),

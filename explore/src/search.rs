@@ -83,6 +83,9 @@ struct Next {
     why: &'static str,
 }
 
+/// Bytes of worlds that may wait to be expanded.
+const FRONT: usize = 6 << 30;
+
 /// A world that is new for all that was known, or an edge to a known one.
 type Reached = Result<Next, (u32, u32)>;
 
@@ -106,6 +109,7 @@ struct Search<'a> {
 /// Its first world does not come to rest.
 pub fn explore(config: &Config, limits: Limits) -> Result<Explored, String> {
     let first = crate::beginning::world(config)?;
+    config.take_out()?;
     let mut search = Search {
         config,
         limits,
@@ -130,6 +134,10 @@ pub fn explore(config: &Config, limits: Limits) -> Result<Explored, String> {
             }
             if search.parents.len() > limits.states {
                 return Ok(search.over(Verdict::CutOff("states"), depth, None));
+            }
+            // about as much again is held behind pointers that worlds share
+            if (front.len() + behind.len()) * 2 * size_of::<World>() > FRONT {
+                return Ok(search.over(Verdict::CutOff("memory"), depth, None));
             }
             if search.begun.elapsed() > limits.time {
                 return Ok(search.over(Verdict::CutOff("time"), depth, None));
@@ -200,7 +208,7 @@ impl Search<'_> {
                     parent,
                     action,
                     good: action.is_progress(),
-                    why: plan.map_or("", |plan| plan.why),
+                    why: plan.unwrap_or(""),
                 })),
             }
         }

@@ -3,6 +3,7 @@
 use crate::config::{Beginning, Config, Fault, Rule};
 use crate::search::{Explored, Verdict};
 use redis_operator_core::observed::Policy;
+use redis_operator_core::rule::Rule as Core;
 
 const CRASHES: &[Fault] = &[Fault::Crash, Fault::CrashKeeping];
 const EVERY: &[Fault] = &[
@@ -32,79 +33,150 @@ const LEAVE: Config = Config {
 };
 const LATE: Config = Config {
     sessions: 1,
-    late_passes: true,
-    kinds: EVERY,
+    ticks: &[6_100],
+    lags: false,
     live: false,
     small: false,
     ..STEADY
+};
+const LATE_PASSES: Config = Config {
+    late_passes: true,
+    ..LATE
+};
+
+const WITHOUT: Config = Config {
+    holds: false,
+    live: false,
+    lags: false,
+    small: false,
+    ..STEADY
+};
+const WITHOUT_JOIN: Config = Config {
+    beginning: Beginning::Joining,
+    ..WITHOUT
+};
+const WITHOUT_LEAVE: Config = Config {
+    beginning: Beginning::Leaving,
+    ..WITHOUT
 };
 
 /// All of them, the small ones first.
 pub const ALL: &[Config] = &[
     Config {
         name: "steady",
+        lags: false,
         ..STEADY
     },
     Config {
-        name: "steady, any fault",
-        kinds: EVERY,
+        name: "steady, hang",
+        kinds: &[Fault::Hang, Fault::Force, Fault::Operator],
+        lags: false,
         ..STEADY
+    },
+    Config {
+        name: "steady, cut",
+        kinds: &[Fault::Cut],
+        lags: false,
+        ..STEADY
+    },
+    Config {
+        name: "join",
+        kinds: &[Fault::Crash],
+        ticks: &[6_100],
+        lags: false,
+        live: false,
+        ..JOIN
+    },
+    Config {
+        name: "leave",
+        kinds: &[Fault::Crash],
+        ticks: &[6_100],
+        small: false,
+        lags: false,
+        live: false,
+        ..LEAVE
     },
     Config {
         name: "first start",
         beginning: Beginning::First,
         kinds: NO_CUT,
         writes: 1,
+        small: false,
         ..STEADY
     },
     Config {
-        name: "join",
-        kinds: CRASHES,
-        ..JOIN
-    },
-    Config {
-        name: "leave",
-        kinds: CRASHES,
-        ..LEAVE
-    },
-    Config {
-        name: "join, any fault",
+        name: "steady, every fault",
         kinds: EVERY,
         small: false,
-        ..JOIN
-    },
-    Config {
-        name: "leave, any fault",
-        kinds: EVERY,
-        small: false,
-        ..LEAVE
-    },
-    Config {
-        name: "steady, two faults",
-        kinds: EVERY,
-        faults: 2,
-        small: false,
-        live: false,
         ..STEADY
+    },
+    Config {
+        name: "join, every fault",
+        kinds: EVERY,
+        lags: false,
+        small: false,
+        ..JOIN
+    },
+    Config {
+        name: "leave, every fault",
+        kinds: EVERY,
+        lags: false,
+        small: false,
+        ..LEAVE
     },
     Config {
         name: "durable",
         policy: Policy::Durability,
         kinds: EVERY,
+        lags: false,
         small: false,
         ..STEADY
     },
     Config {
         name: "by hand",
         kinds: &[Fault::Hand],
+        lags: false,
         small: false,
         ..STEADY
     },
-    Config { name: "late", ..LATE },
     Config {
-        name: "late, durable",
-        policy: Policy::Durability,
+        name: "two faults",
+        kinds: EVERY,
+        faults: 2,
+        lags: false,
+        small: false,
+        live: false,
+        ..STEADY
+    },
+    Config {
+        name: "late, crash",
         ..LATE
+    },
+    Config {
+        name: "late, hang",
+        kinds: &[Fault::Hang],
+        ..LATE
+    },
+    Config {
+        name: "late, cut",
+        kinds: &[Fault::Cut],
+        cuts: &[0, 2, 4, 7, 8],
+        ..LATE
+    },
+    Config {
+        name: "late, passing, crash",
+        ..LATE_PASSES
+    },
+    Config {
+        name: "late, passing, hang",
+        kinds: &[Fault::Hang],
+        ..LATE_PASSES
+    },
+    Config {
+        name: "late, passing, cut",
+        kinds: &[Fault::Cut],
+        cuts: &[8],
+        ..LATE_PASSES
     },
     Config {
         name: "late, join",
@@ -112,27 +184,101 @@ pub const ALL: &[Config] = &[
         ..LATE
     },
     Config {
-        name: "late, leave",
-        beginning: Beginning::Leaving,
-        ..LATE
-    },
-    Config {
         name: "no_cut_pred",
         without: &[Rule::CutPredecessors],
+        kinds: &[Fault::Hang],
         holds: false,
         ..LATE
     },
     Config {
         name: "read_first",
         without: &[Rule::ReadFirst],
+        kinds: &[Fault::Hang],
         holds: false,
-        ..LATE
+        ..LATE_PASSES
+    },
+    Config {
+        name: "slice_after_record",
+        without: &[Rule::SliceTells],
+        kinds: &[Fault::Cut],
+        cuts: &[8],
+        holds: false,
+        ..LATE_PASSES
     },
     Config {
         name: "late_slice",
         without: &[Rule::Slice],
+        kinds: &[Fault::Hang],
         holds: false,
         ..LATE
+    },
+    Config {
+        name: "no_touch",
+        core: Some(Core::Touch),
+        kinds: &[Fault::Hang],
+        holds: false,
+        ..LATE
+    },
+    Config {
+        name: "no_quorum",
+        core: Some(Core::Quorum),
+        kinds: CRASHES,
+        ..WITHOUT_JOIN
+    },
+    Config {
+        name: "no_freeze",
+        core: Some(Core::Freeze),
+        kinds: EVERY,
+        ..WITHOUT
+    },
+    Config {
+        name: "no_barrier",
+        core: Some(Core::Caught),
+        kinds: CRASHES,
+        ..WITHOUT_JOIN
+    },
+    Config {
+        name: "leave_at_once",
+        core: Some(Core::Left),
+        kinds: CRASHES,
+        ..WITHOUT_LEAVE
+    },
+    Config {
+        name: "no_cut_off",
+        core: Some(Core::CutOff),
+        kinds: CRASHES,
+        ..WITHOUT_LEAVE
+    },
+    Config {
+        name: "e_first",
+        core: Some(Core::GuardFirst),
+        kinds: CRASHES,
+        ..WITHOUT_JOIN
+    },
+    Config {
+        name: "act_first",
+        core: Some(Core::RecordFirst),
+        kinds: CRASHES,
+        ..WITHOUT
+    },
+    Config {
+        name: "forced_ended",
+        core: Some(Core::Departed),
+        kinds: &[Fault::Force],
+        ..WITHOUT
+    },
+    Config {
+        name: "past_p",
+        core: Some(Core::Diverged),
+        kinds: &[Fault::Hand, Fault::Hang, Fault::Crash],
+        writes: 3,
+        ..WITHOUT
+    },
+    Config {
+        name: "full_only",
+        core: Some(Core::Joining),
+        kinds: CRASHES,
+        ..WITHOUT
     },
 ];
 

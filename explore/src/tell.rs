@@ -3,7 +3,7 @@
 use crate::beginning;
 use crate::config::Config;
 use crate::world::{Action, CUTS, Link, World};
-use redis_operator_core::plan::{Plan, Step};
+use redis_operator_core::plan::Step;
 
 /// Goes a way again and tells each action and what came of it.
 ///
@@ -11,13 +11,14 @@ use redis_operator_core::plan::{Plan, Step};
 /// Its first world does not come to rest.
 pub fn tell(config: &Config, way: &[Action]) -> Result<Vec<String>, String> {
     let mut world = beginning::world(config)?;
+    config.take_out()?;
     let mut lines = vec![format!("     {}", picture(&world))];
     for (n, action) in way.iter().enumerate() {
         let text = say(&world, *action);
         let plan = world.act(*action, config);
         let text = match &plan {
             None => text,
-            Some(plan) => format!("{text}: {}", describe(plan)),
+            Some(why) => format!("{text}: {}", describe(&world, *action, why)),
         };
         lines.push(format!("{:>3}  {text}", n + 1));
         lines.push(format!("     {}", picture(&world)));
@@ -72,9 +73,17 @@ fn say(world: &World, action: Action) -> String {
     }
 }
 
-fn describe(plan: &Plan) -> String {
-    let steps: Vec<_> = plan.steps.iter().map(words).collect();
-    let why = if plan.why.is_empty() { "nothing to do" } else { plan.why };
+fn describe(world: &World, action: Action, why: &str) -> String {
+    let Action::Pass(k, _) = action else {
+        return why.to_owned();
+    };
+    let held = world.ops[usize::from(k)].as_ref().and_then(|op| op.plan.as_ref());
+    let steps: Vec<_> = held
+        .iter()
+        .flat_map(|held| held.steps.iter())
+        .map(|doc| words(&doc.value))
+        .collect();
+    let why = if why.is_empty() { "nothing to do" } else { why };
     if steps.is_empty() {
         why.to_owned()
     } else {
@@ -88,6 +97,8 @@ fn words(step: &Step) -> String {
         Step::Publish(who) => format!("publish {}", who.run_id),
         Step::Follow { who, master } => format!("{} follow {master}", who.run_id),
         Step::Freeze(who) => format!("freeze {}", who.run_id),
+        Step::Pause(who) => format!("pause {}", who.run_id),
+        Step::Resume(who) => format!("let {} go on", who.run_id),
         Step::Demote(who) => format!("demote {}", who.run_id),
         Step::Promote { claim, .. } => format!("promote {} at {}", claim.process.run_id, claim.offset),
         Step::Guard { on, replicas, .. } => format!("guard {} with {replicas}", on.run_id),

@@ -2,10 +2,11 @@
 
 use super::{Action, ORPHAN, PODS, SLOTS, Way, World};
 use crate::config::Config;
+use redis_operator_core::plan::Step;
 
 impl World {
     /// Does it. The plan, if a pass decided one, is told.
-    pub fn act(&mut self, action: Action, config: &Config) -> Option<redis_operator_core::plan::Plan> {
+    pub fn act(&mut self, action: Action, config: &Config) -> Option<&'static str> {
         let mut plan = None;
         if action.is_fault() {
             self.faults += 1;
@@ -48,7 +49,7 @@ impl World {
         plan
     }
 
-    fn begin_pass(&mut self, k: usize, fresh: [bool; 2], config: &Config) -> Option<redis_operator_core::plan::Plan> {
+    fn begin_pass(&mut self, k: usize, fresh: [bool; 2], config: &Config) -> Option<&'static str> {
         let alone = self.ops[1 - k].is_none();
         if alone && (self.has_news(k) || self.ops[k].as_ref().is_some_and(|op| op.must_read)) {
             self.read(k);
@@ -159,7 +160,14 @@ impl World {
         if self.slots[ORPHAN].uid != 0 && self.slots[ORPHAN].proc.is_none() && self.slots[ORPHAN].ghost.is_none() {
             *self.slot_mut(ORPHAN) = super::Slot::none(0);
         }
+        let late = 1 - usize::from(self.leader);
+        if !config.late_passes && self.ops[late].as_ref().is_some_and(|op| !self.can_act(op)) {
+            self.ops[late] = None;
+        }
         for g in 0..self.gone.len() {
+            if self.gone[g].uid == 0 {
+                continue;
+            }
             let uid = crate::canon::name('u', self.gone[g].uid);
             let named = self
                 .recorded()
@@ -172,6 +180,15 @@ impl World {
             if !named && self.at(self.gone[g].uid).is_none() {
                 self.gone[g] = super::Gone::default();
             }
+        }
+    }
+
+    /// It holds a plan whose next step is not in vain.
+    fn can_act(&self, op: &super::Op) -> bool {
+        match op.next() {
+            None => false,
+            Some(Step::Record(next)) => self.recorded().is_none_or(|record| next.seq == record.seq + 1),
+            Some(_) => true,
         }
     }
 }

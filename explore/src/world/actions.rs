@@ -108,7 +108,9 @@ impl World {
                     .map(|i| Action::Write(small(i))),
             );
         }
-        let acts = self.ops[usize::from(self.leader)].as_ref().is_some_and(|op| op.plan.is_some());
+        let acts = self.ops[usize::from(self.leader)]
+            .as_ref()
+            .is_some_and(|op| op.plan.is_some());
         if !(config.prompt && acts) {
             let ticks = config.ticks.iter();
             all.extend(ticks.map(|time| Action::Tick(u32::try_from(*time).unwrap_or(0))));
@@ -172,7 +174,10 @@ impl World {
             }
         }
         let alone = self.ops[1 - usize::from(self.leader)].is_none();
-        if self.sessions < config.sessions && alone {
+        let acts = self.ops[usize::from(self.leader)]
+            .as_ref()
+            .is_some_and(|op| op.plan.is_some());
+        if self.sessions < config.sessions && alone && (acts || config.late_passes) {
             all.push(Action::Succeed);
         }
     }

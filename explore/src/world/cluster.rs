@@ -5,7 +5,7 @@ use super::{ORPHAN, SLOTS, World};
 use std::sync::Arc;
 
 /// What a process leaves on its disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Disk {
     /// The writes.
     pub data: u64,
@@ -14,7 +14,7 @@ pub struct Disk {
 }
 
 /// What an ended process had sent, and its replicas have not received yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ghost {
     /// The process.
     pub run: u16,
@@ -25,7 +25,7 @@ pub struct Ghost {
 }
 
 /// A pod whose object is gone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Gone {
     /// Its uid; 0: none.
     pub uid: u16,
@@ -38,7 +38,7 @@ pub struct Gone {
 }
 
 /// A pod, its container and the process in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
     /// Uid of the pod, which also is its address; 0: there is none.
     pub uid: u16,

@@ -214,7 +214,7 @@ impl World {
 
     /// A client can write to it.
     pub fn can_write(&self, i: usize) -> bool {
-        let Some(it) = self.proc(i).filter(|it| it.master && !it.hung) else {
+        let Some(it) = self.proc(i).filter(|it| it.master && !it.hung && !it.paused) else {
             return false;
         };
         let good = (0..SLOTS).filter(|j| it.acks[*j] > 0 && !it.late[*j]).count();
@@ -238,6 +238,10 @@ impl World {
         self.now += time;
         let now = self.now;
         for j in 0..SLOTS {
+            // every tick is longer than a pause
+            if self.proc(j).is_some_and(|it| it.paused) {
+                self.proc_mut(j).paused = false;
+            }
             let over = |since: u64| now.saturating_sub(since) >= REPL_TIMEOUT;
             if self.proc(j).is_some_and(|it| !it.hung && it.stalled.is_some_and(over)) {
                 self.unlink(j);

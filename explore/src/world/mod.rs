@@ -32,7 +32,7 @@ pub const ORPHAN: usize = 3;
 pub const PODS: usize = 3;
 
 /// What stands between two ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Way {
     /// Nothing.
     #[default]
@@ -46,7 +46,7 @@ pub enum Way {
 }
 
 /// The master's slice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Published {
     /// It exists.
     pub exists: bool,
@@ -142,7 +142,7 @@ impl World {
     }
 
     /// Two worlds with the same fingerprint behave alike.
-    pub fn fingerprint(&self, _: &Config) -> u64 {
-        print::fingerprint(self)
+    pub fn fingerprint(&self, config: &Config) -> u64 {
+        print::fingerprint(self, config)
     }
 }

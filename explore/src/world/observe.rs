@@ -5,15 +5,17 @@ use super::server::Link;
 use super::{PODS, Proc, SLOTS, Slot, World};
 use crate::canon::{Doc, name};
 use crate::config::{Config, Rule};
+use crate::memo::{self, Decided};
 use redis_operator_core::decide::decide;
 use redis_operator_core::memory::Memory;
 use redis_operator_core::names;
 use redis_operator_core::observed::Slice;
 use redis_operator_core::observed::{Answer, Container, Departed, Desired, Instance, Moment, Observed, Reach};
-use redis_operator_core::plan::Plan;
 use redis_operator_core::record::Found as FoundRecord;
 use redis_operator_core::replication::{NOWHERE, Replication, Role, Upstream};
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes of one write in the stream.
@@ -22,7 +24,7 @@ const WRITE: u64 = 10;
 impl World {
     /// An operator attaches what it may, observes and decides; what it decides it carries out step by step. With `fresh`
     /// its caches of the record and of the slice have caught up.
-    pub fn pass(&mut self, k: usize, fresh: [bool; 2], config: &Config) -> Option<Plan> {
+    pub fn pass(&mut self, k: usize, fresh: [bool; 2], config: &Config) -> Option<&'static str> {
         if fresh[0] {
             self.refresh(k);
         }
@@ -32,6 +34,10 @@ impl World {
         if fresh[1] {
             let slice = self.slice;
             self.ops[k].as_mut()?.slice = slice;
+            let mine = slice.exists && slice.holder == self.ops[k].as_ref()?.holder;
+            if !mine && !config.out(Rule::SliceTells) {
+                self.refresh(k);
+            }
         }
         let op = self.ops[k].as_ref()?;
         let mine = op
@@ -41,26 +47,47 @@ impl World {
         if mine {
             self.attach_all(k, config);
         }
+        self.look(k);
+        let decided = memo::decided(self.view(k, config)?, || self.decided(k, config))?;
+        let op = self.ops[k].as_mut()?;
+        op.memory = decided.memory;
+        op.connections.iter_mut().for_each(|it| it.read = false);
+        op.plan = (!decided.steps.is_empty()).then_some(super::Held {
+            steps: decided.steps,
+            at: 0,
+        });
+        Some(decided.why)
+    }
+
+    fn decided(&self, k: usize, config: &Config) -> Option<Decided> {
         let mut seen = self.observed(k, config)?;
-        let mut memory: Memory = self.ops[k].as_ref()?.memory.value.clone();
+        let before = &self.ops[k].as_ref()?.memory;
+        let mut memory: Memory = before.value.clone();
         memory.note(&seen);
         seen.memory = memory.clone();
         let plan = decide(&seen);
         memory.settle(&seen);
-        let op = self.ops[k].as_mut()?;
-        if op.memory.value != memory {
-            op.memory = Doc::new(memory);
-        }
-        op.connections.iter_mut().for_each(|it| it.read = false);
-        op.plan = (!plan.steps.is_empty()).then(|| super::Held {
-            steps: plan.steps.iter().map(|step| Doc::new(step.clone())).collect(),
-            at: 0,
-        });
-        Some(plan)
+        let same = before.value == memory;
+        Some(Decided {
+            memory: if same { Arc::clone(before) } else { Doc::new(memory) },
+            steps: plan.steps.into_iter().map(Doc::new).collect(),
+            why: plan.why,
+        })
     }
 
-    fn observed(&mut self, k: usize, config: &Config) -> Option<Observed> {
-        self.look(k);
+    /// A hash of everything that [`observed`](Self::observed) reads.
+    fn view(&self, k: usize, config: &Config) -> Option<u64> {
+        let op = self.ops[k].as_ref()?;
+        let mut hash = DefaultHasher::new();
+        self.slots[..PODS].hash(&mut hash);
+        (config.policy as u8, config.mask()).hash(&mut hash);
+        (self.gone, self.wanted, self.set_holder, self.now).hash(&mut hash);
+        (op.known.as_ref().map(|doc| doc.hash), op.memory.hash).hash(&mut hash);
+        (op.holder, op.slice, op.connections, op.found, op.heard, op.last).hash(&mut hash);
+        Some(hash.finish())
+    }
+
+    fn observed(&self, k: usize, config: &Config) -> Option<Observed> {
         let op = self.ops[k].as_ref()?;
         let pods = (0..PODS).filter(|i| self.slots[*i].uid != 0);
         let instances: BTreeMap<_, _> = pods
@@ -144,7 +171,10 @@ impl World {
         let mut it = Proc::start(last.run, 0);
         (it.guard, it.lag) = (last.guard, last.lag);
         let asked = Moment(op.heard[i]);
-        Some(Answer { asked, ..self.answer(&it) })
+        Some(Answer {
+            asked,
+            ..self.answer(&it)
+        })
     }
 
     fn answer(&self, it: &Proc) -> Answer {

@@ -8,7 +8,7 @@ use redis_operator_core::record::Record;
 use std::sync::Arc;
 
 /// A held connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Connection {
     /// The process at its other end; 0: there is none.
     pub run: u16,
@@ -19,7 +19,7 @@ pub struct Connection {
 }
 
 /// Who answered last, and how it was guarded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Last {
     /// Its run id; 0: nobody.
     pub run: u16,
@@ -30,7 +30,7 @@ pub struct Last {
 }
 
 /// How an instance was found last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Found {
     /// It answered.
     Answered,

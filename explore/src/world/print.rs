@@ -4,8 +4,9 @@ use super::operator::{Found, Op};
 use super::server::Link;
 use super::{PODS, Published, SLOTS, Slot, World};
 use crate::canon::Canon;
+use crate::config::Config;
 
-pub(super) fn fingerprint(world: &World) -> u64 {
+pub(super) fn fingerprint(world: &World, config: &Config) -> u64 {
     let mut canon = Canon::new(world.now);
     if let Some(record) = &world.record {
         (canon.seqs[0], canon.terms[0]) = (record.value.seq, record.value.term);
@@ -20,7 +21,7 @@ pub(super) fn fingerprint(world: &World) -> u64 {
     for k in 0..2 {
         match &world.ops[k] {
             None => canon.word(7),
-            Some(op) => operator(&mut canon, world, k, op),
+            Some(op) => operator(&mut canon, world, k, op, config),
         }
     }
     let mut bits = 0u64;
@@ -87,7 +88,7 @@ fn print_slot(canon: &mut Canon, slot: &Slot) {
     canon.maybe(it.stalled);
     canon.name('i', it.id);
     canon.name('i', it.id2);
-    let flags = [it.hung, it.master, it.placed, it.backlog, it.serves];
+    let flags = [it.hung, it.paused, it.master, it.placed, it.backlog, it.serves];
     let flags = flags
         .iter()
         .chain(&it.late)
@@ -105,8 +106,21 @@ fn print_slot(canon: &mut Canon, slot: &Slot) {
     canon.names('u', &it.users);
 }
 
-fn operator(canon: &mut Canon, world: &World, k: usize, op: &Op) {
+fn operator(canon: &mut Canon, world: &World, k: usize, op: &Op, config: &Config) {
     canon.name('h', op.holder);
+    if op.slice.version == world.slice.version {
+        canon.word(3);
+    } else {
+        slice(canon, &op.slice);
+    }
+    for it in &op.connections[..PODS] {
+        canon.name('r', it.run);
+        canon.word(u64::from(it.attached) << 1 | u64::from(it.read));
+    }
+    // a former leader that begins no pass any more needs nothing but its plan
+    if usize::from(world.leader) != k && !config.late_passes {
+        return plan(canon, op);
+    }
     canon.word(u64::from(op.must_read) << 1 | u64::from(world.is_fresh(k)));
     (canon.seqs[1], canon.terms[1]) = match &op.known {
         Some(doc) if !world.is_fresh(k) => {
@@ -115,16 +129,8 @@ fn operator(canon: &mut Canon, world: &World, k: usize, op: &Op) {
         }
         _ => (0, 0),
     };
-    if op.slice.version == world.slice.version {
-        canon.word(3);
-    } else {
-        slice(canon, &op.slice);
-    }
     canon.doc(&op.memory);
     for i in 0..PODS {
-        let it = op.connections[i];
-        canon.name('r', it.run);
-        canon.word(u64::from(it.attached) << 1 | u64::from(it.read));
         match op.found[i] {
             Found::Answered => {
                 canon.word(5);
@@ -140,6 +146,10 @@ fn operator(canon: &mut Canon, world: &World, k: usize, op: &Op) {
         canon.name('r', op.last[i].run);
         canon.word(u64::from(op.last[i].guard) << 8 | u64::from(op.last[i].lag));
     }
+    plan(canon, op);
+}
+
+fn plan(canon: &mut Canon, op: &Op) {
     let Some(held) = &op.plan else {
         return canon.word(11);
     };

@@ -3,7 +3,7 @@
 use super::SLOTS;
 
 /// A replica's link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Link {
     /// Since when, in microseconds, if it ever was up.
     Down(Option<u64>),
@@ -14,7 +14,7 @@ pub enum Link {
 }
 
 /// A process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Proc {
     /// `run_id`.
     pub run: u16,
@@ -22,6 +22,8 @@ pub struct Proc {
     pub hung: bool,
     /// It takes writes.
     pub master: bool,
+    /// It holds its clients' writes back for a while.
+    pub paused: bool,
     /// Uid of the pod at whose address it looks for its master; 0: nowhere.
     pub host: u16,
     /// Its link.
@@ -67,6 +69,7 @@ impl Proc {
             run,
             hung: false,
             master: false,
+            paused: false,
             host: 0,
             link: Link::Down(None),
             stalled: None,

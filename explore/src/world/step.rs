@@ -132,7 +132,12 @@ impl World {
     fn command(&mut self, k: usize, step: &Step) -> bool {
         let to = match step {
             Step::AddUser { on, .. } | Step::DropUser { on, .. } | Step::Guard { on, .. } | Step::CutClients(on) => on,
-            Step::Follow { who, .. } | Step::Freeze(who) | Step::Demote(who) | Step::Serve(who) => who,
+            Step::Follow { who, .. }
+            | Step::Freeze(who)
+            | Step::Demote(who)
+            | Step::Pause(who)
+            | Step::Resume(who)
+            | Step::Serve(who) => who,
             Step::Promote { claim, .. } => &claim.process,
             _ => return false,
         };
@@ -153,7 +158,8 @@ impl World {
             Step::Freeze(_) => self.follow(i, 0),
             Step::Demote(_) => {
                 self.follow(i, 0);
-                self.proc_mut(i).serves = false;
+                let it = self.proc_mut(i);
+                (it.serves, it.paused) = (false, false);
             }
             Step::Promote { users, claim } => {
                 self.judge_promotion(i, claim);
@@ -167,6 +173,8 @@ impl World {
                 it.guard = u8::try_from(*replicas).unwrap_or(u8::MAX);
                 it.lag = u8::try_from(*lag).unwrap_or(u8::MAX);
             }
+            Step::Pause(_) => self.proc_mut(i).paused = true,
+            Step::Resume(_) => self.proc_mut(i).paused = false,
             Step::Serve(_) => self.proc_mut(i).serves = true,
             _ => {}
         }

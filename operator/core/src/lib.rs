@@ -14,4 +14,5 @@ pub mod plan;
 pub mod record;
 pub mod replication;
 pub mod resources;
+pub mod rule;
 pub mod status;

@@ -6,6 +6,7 @@ use super::{Aside, Master, Proof, Say, View, adopt};
 use crate::observed::Policy;
 use crate::plan::{Reason, Step};
 use crate::record::{Claim, Phase, Process, Record, Stage};
+use crate::rule::{self, Rule};
 use std::time::Duration;
 
 /// How long a policy that may do without a quorum waits for the members that it does not reach yet.
@@ -55,7 +56,7 @@ pub(super) fn elect(view: &View, aside: &mut Aside) -> Say {
     if !freezes.is_empty() {
         return Some((freezes, "freeze"));
     }
-    if candidates.iter().any(|it| !it.answer.replication.is_frozen()) {
+    if rule::on(Rule::Freeze) && candidates.iter().any(|it| !it.answer.replication.is_frozen()) {
         aside.wake(Duration::from_millis(20));
         return Some((vec![], "wait for members to apply what they received"));
     }
@@ -105,9 +106,9 @@ pub(super) fn freezes(view: &View, candidates: &[Living]) -> Vec<Step> {
     let waited = view.seen.memory.phase.filter(|(_, phase, _)| *phase == Phase::Electing);
     let waited = waited.is_some_and(|(_, _, since)| view.seen.now.since(since) >= DRAIN);
     let master = view.master();
-    let ready = candidates
-        .iter()
-        .filter(|it| !it.answer.replication.is_frozen() && (waited || is_drained(**it, &master)));
+    let ready = candidates.iter().filter(|it| {
+        rule::on(Rule::Freeze) && !it.answer.replication.is_frozen() && (waited || is_drained(**it, &master))
+    });
     ready
         .filter_map(|it| Some(Step::Freeze(it.instance.process()?)))
         .collect()
@@ -172,7 +173,7 @@ pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside:
     let named = view.seen.desired.elect.as_ref();
     let sure = proof.is_some_and(Proof::is_strong);
     let given_up = sure && voters.iter().any(|it| Some(&it.instance.pod) == named);
-    if reached.saturating_add(quorum) > size || given_up {
+    if reached.saturating_add(quorum) > size || given_up || !rule::on(Rule::Quorum) {
         return Count::Enough;
     }
     let text = format!(

@@ -4,6 +4,7 @@ use super::view::Living;
 use super::{Aside, Master, Say, View};
 use crate::plan::Step;
 use crate::record::{Record, Stage};
+use crate::rule::{self, Rule};
 use std::time::Duration;
 
 /// How soon the members' progress is looked at again.
@@ -56,13 +57,16 @@ pub(super) fn guard(view: &View, aside: &mut Aside) -> Say {
     if let Some(lower) = lower(view, master) {
         return Some(lower);
     }
+    if view.record.quorum < target && !rule::on(Rule::GuardFirst) {
+        return Some((record(view, target), "raise the quorum"));
+    }
     if (master.answer.guard, master.answer.guard_lag) != (target, lag(view)) {
         return Some((vec![set(view, master, target)?], "set the write guard"));
     }
     if view.record.quorum == target {
         return None;
     }
-    if view.caught_up(master) < target {
+    if view.caught_up(master) < target && rule::on(Rule::Caught) {
         aside.wake(SOON);
         return None;
     }

@@ -3,6 +3,7 @@
 use super::{Aside, Say, View};
 use crate::plan::Step;
 use crate::record::Phase;
+use crate::rule::{self, Rule};
 use std::time::Duration;
 
 /// A successor that does nothing with the record for this long is none: its name was written by hand, or it is gone
@@ -38,5 +39,5 @@ pub(super) fn touch_slice(view: &View, _: &mut Aside) -> Say {
         .slice
         .as_ref()
         .is_some_and(|slice| slice.holder == view.seen.holder);
-    (!touched).then(|| (vec![Step::TouchSlice], "touch the slice"))
+    (!touched && rule::on(Rule::Touch)).then(|| (vec![Step::TouchSlice], "touch the slice"))
 }

@@ -6,6 +6,7 @@ use crate::names;
 use crate::observed::Reach;
 use crate::plan::{Reason, Step};
 use crate::record::{Member, Stage};
+use crate::rule::{self, Rule};
 use std::time::Duration;
 
 /// Silence after which a member that was full is taken out, while the master answers; and time without a link after
@@ -27,7 +28,7 @@ pub(super) fn leave(view: &View, aside: &mut Aside) -> Say {
     {
         return Some(lower);
     }
-    if let Some(cuts) = cut_off(view, master) {
+    if let Some(cuts) = cut_off(view, master).filter(|_| rule::on(Rule::CutOff)) {
         return Some((cuts, "cut off who is no member"));
     }
     // Also while others leave: those who are gone must not be waited for.
@@ -115,7 +116,7 @@ fn cut_off(view: &View, master: Living) -> Option<Vec<Step>> {
 fn finish(view: &View, master: Living, aside: &mut Aside) -> (Vec<Step>, &'static str) {
     let target = guard::target(view.record);
     let quorum = target.min(master.answer.guard).min(view.record.quorum);
-    if view.caught_up(master) < quorum {
+    if view.caught_up(master) < quorum && rule::on(Rule::Left) {
         aside.wake(SOON);
         return (vec![], "wait until the others have what the leaving ones had");
     }

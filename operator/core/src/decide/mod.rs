@@ -33,6 +33,7 @@ pub use view::View;
 use crate::observed::Observed;
 use crate::plan::{Note, Plan, Reason, Step};
 use crate::record::Found;
+use crate::rule::{self, Rule};
 use std::time::Duration;
 
 /// What one rule says: steps and why, or nothing.
@@ -107,7 +108,11 @@ pub fn decide(seen: &Observed) -> Plan {
             None
         }
     };
-    let (steps, why) = said.unwrap_or_default();
+    let (mut steps, why) = said.unwrap_or_default();
+    if !rule::on(Rule::RecordFirst) {
+        let first = usize::from(!steps.is_empty());
+        steps.rotate_left(first);
+    }
     Plan {
         steps,
         why,

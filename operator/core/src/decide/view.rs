@@ -3,6 +3,7 @@
 use crate::observed::{Answer, Instance, Observed, Reach};
 use crate::record::{Member, Process, Record, Stage};
 use crate::replication::Role;
+use crate::rule::{self, Rule};
 
 /// An observation and its record, with the relations between them.
 pub struct View<'a> {
@@ -50,6 +51,8 @@ impl<'a> View<'a> {
         let it = &answer.replication;
         let current = it.id == self.record.id && it.offset >= self.record.promoted_at;
         let before = self.record.previous_id.as_ref() == Some(&it.id) && it.offset == self.record.promoted_at;
+        let past = !rule::on(Rule::Diverged) && it.offset > self.record.promoted_at;
+        let before = before || (past && self.record.previous_id.as_ref() == Some(&it.id));
         it.placed && !it.loading && (current || before)
     }
 
@@ -61,10 +64,9 @@ impl<'a> View<'a> {
 
     /// Members that have the data and may be told things: who counts in an election.
     pub fn electable(&self) -> Vec<Living<'a>> {
-        let living = self
-            .record
-            .members
-            .values()
+        let members = self.record.members.values();
+        let living = members
+            .filter(|member| member.stage != Stage::Joining || rule::on(Rule::Joining))
             .filter_map(|member| self.living(&member.process));
         living
             .filter(|it| it.instance.attached && !it.instance.is_master() && self.has_data(it.answer))
