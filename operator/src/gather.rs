@@ -35,6 +35,14 @@ pub async fn observe(
     let slice = ObjectRef::<EndpointSlice>::new(&names::master_service(&resource.name)).within(&resource.namespace);
     let slice = context.mirrors.slices.get(&slice);
     let slice = resource.cluster.slice(slice.as_deref()).await?;
+    // A successor writes the record before it touches the slice. Without a second look, one that was succeeded would take the
+    // touched slice for one to put right, and publish with a version that does not conflict.
+    if slice
+        .as_ref()
+        .is_none_or(|slice| slice.holder != context.session.holder)
+    {
+        record = resource.cluster.reread().await?;
+    }
     let Pods {
         all,
         own: mut instances,
