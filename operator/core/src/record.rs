@@ -74,6 +74,10 @@ pub struct Member {
     pub process: Process,
     /// How far.
     pub stage: Stage,
+    /// It was full under this master and is no longer. It may be the only one with a write that WAIT has acknowledged, and
+    /// a full sync takes that from it: so it counts in N even when it shows that it lacks data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_full: bool,
 }
 
 /// The one that is to be promoted, as it was frozen.

@@ -98,8 +98,12 @@ pub(super) fn adopt(seen: &Observed, mut next: Box<Record>, master: Living) -> O
 
 /// A process that begins as a member.
 pub(super) fn joining(process: Process) -> (String, Member) {
-    let stage = Stage::Joining;
-    (process.pod.clone(), Member { process, stage })
+    let member = Member {
+        process,
+        stage: Stage::Joining,
+        was_full: false,
+    };
+    (member.process.pod.clone(), member)
 }
 
 fn living(instance: &Instance) -> Option<Living<'_>> {

@@ -151,13 +151,13 @@ pub(super) fn unfreeze(view: &View) -> Vec<Step> {
 
 /// R + max(E, 1) > N, or the policy's exception: a master that is proved to have ended, and a moment for the rest. Whoever
 /// answers and shows that it lacks the data of a master that ended is not counted in N: it will not have it, however long
-/// one waits. Unless it was full: what it lost may be what nobody else has.
+/// one waits. Unless it is or was full: what it lost may be what nobody else has.
 pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside: &mut Aside) -> Count {
     let reached = u32::try_from(voters.len()).unwrap_or(u32::MAX);
     let sure_to_lack = view.record.members.values().filter(|member| {
         let living = view
             .living(&member.process)
-            .filter(|_| proof.is_some() && member.stage != Stage::Full);
+            .filter(|_| proof.is_some() && member.stage != Stage::Full && !member.was_full);
         living.is_some_and(|it| view.lacks_data(it.answer))
     });
     let lacking = u32::try_from(sure_to_lack.count()).unwrap_or(u32::MAX);

@@ -1,11 +1,11 @@
 //! Members that come: recorded joining, a user on the master, told to follow, caught up, recorded full. In this order.
 
 use super::view::Living;
-use super::{Aside, Master, Say, View};
+use super::{Aside, Master, Say, View, adopt};
 use crate::names;
 use crate::observed::Instance;
 use crate::plan::{Reason, Step};
-use crate::record::{Member, Stage};
+use crate::record::Stage;
 use std::time::Duration;
 
 /// How soon a member that is in sync is looked at again: it may be full.
@@ -77,13 +77,7 @@ fn admit(view: &View, master: Living, aside: &mut Aside) -> Say {
             continue;
         }
         next.copies.insert(process.pod.clone());
-        next.members.insert(
-            process.pod.clone(),
-            Member {
-                process,
-                stage: Stage::Joining,
-            },
-        );
+        next.members.extend([adopt::joining(process)]);
     }
     (next.members.len() > view.record.members.len()).then(|| (vec![Step::Record(next)], "members join"))
 }
@@ -152,7 +146,7 @@ fn complete(view: &View, master: Living, aside: &mut Aside) -> Say {
             continue;
         }
         if let Some(member) = next.members.get_mut(&member.process.pod) {
-            member.stage = Stage::Full;
+            (member.stage, member.was_full) = (Stage::Full, false);
             complete = true;
         }
     }

@@ -51,6 +51,7 @@ fn record_leaving(view: &View, pods: Vec<String>) -> Vec<Step> {
     let mut next = view.next();
     for pod in pods {
         if let Some(member) = next.members.get_mut(&pod) {
+            member.was_full |= member.stage == Stage::Full;
             member.stage = Stage::Leaving;
         }
     }
@@ -69,6 +70,11 @@ fn gone(view: &View, aside: &mut Aside) -> Vec<String> {
 
 /// A full member that has been without its link for long begins again as joining. It stays a member, and E falls with
 /// the target: else it would count in the guard for as long as a full sync or a broken path lasts, and be waited for.
+///
+/// Unlike in a leave, nobody has to catch up before E falls. N stays and max(E, 1) does not grow, so an election needs no
+/// fewer members than before, and those without whom it may do (fewer than max(E, 1)) are fewer than those who had a
+/// write when WAIT acknowledged it. That holds as long as all of these count in N, with what they have or without it:
+/// hence the mark.
 fn lapse(view: &View, aside: &mut Aside) -> Option<Vec<Step>> {
     let mut next = view.next();
     let mut lapsed = false;
@@ -84,7 +90,7 @@ fn lapse(view: &View, aside: &mut Aside) -> Option<Vec<Step>> {
         if !left.is_zero() {
             aside.wake(left);
         } else if let Some(member) = next.members.get_mut(&member.process.pod) {
-            member.stage = Stage::Joining;
+            (member.stage, member.was_full) = (Stage::Joining, true);
             lapsed = true;
         }
     }

@@ -1,6 +1,7 @@
 //! Who is elected?
 
 use crate::world::{World, pod_name, reasons};
+use redis_operator_core::observed::Policy;
 use redis_operator_core::plan::Reason;
 use redis_operator_core::record::{Phase, Stage};
 use std::time::Duration;
@@ -196,6 +197,27 @@ fn e26_a_write_that_one_has_survives_at_every_moment_of_a_join() {
             }
         }
     }
+}
+
+#[test]
+fn e26_a_member_that_lost_its_link_and_then_what_it_had_is_still_counted() {
+    let mut world = World::healthy(3);
+    world.desired.policy = Policy::Durability;
+    world.stall(2);
+    assert!(world.write(), "acknowledged by 1 alone");
+    world.cut.insert((pod_name(1), pod_name(0)));
+    world.settle_for(Duration::from_millis(5_500));
+    assert_eq!(world.record().members[&pod_name(1)].stage, Stage::Joining);
+    assert!(world.server(2).is_linked() && world.server(2).data.len() < world.server(0).data.len());
+    // it comes back too late for a partial resync, and the master dies in the middle of the full one
+    world.slow_sync.insert(pod_name(1));
+    world.server_mut(1).placed = false;
+    world.cut.clear();
+    world.settle_for(MOMENT);
+    world.kill(0);
+    let plan = world.settle_for(MOMENT);
+    assert_eq!(world.published(), Some(0), "2 lacks the write{}", world.story());
+    assert!(reasons(&plan).contains(&Reason::QuorumMissing), "{plan:?}");
 }
 
 #[test]

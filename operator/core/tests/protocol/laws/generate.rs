@@ -28,12 +28,16 @@ prop_compose! {
 
 fn members() -> impl Strategy<Value = Vec<Member>> {
     let stage = prop_oneof![3 => Just(Stage::Full), 3 => Just(Stage::Joining), 1 => Just(Stage::Leaving)];
-    let all: Vec<_> = (0..PODS).map(|n| weighted(0.6, (process(n), stage.clone()))).collect();
+    let was_full = weighted(0.2, Just(()));
+    let member = |n| (process(n), stage.clone(), was_full.clone());
+    let all: Vec<_> = (0..PODS).map(|n| weighted(0.6, member(n))).collect();
     all.prop_map(|all| {
-        all.into_iter()
-            .flatten()
-            .map(|(process, stage)| Member { process, stage })
-            .collect()
+        let member = |(process, stage, was_full): (Process, Stage, Option<()>)| Member {
+            process,
+            stage,
+            was_full: stage != Stage::Full && was_full.is_some(),
+        };
+        all.into_iter().flatten().map(member).collect()
     })
 }
 

@@ -206,7 +206,7 @@ pub fn enough_voters(seen: &Observed, plan: &Plan) -> Verdict {
     let size = record
         .members
         .values()
-        .filter(|member| member.stage == Stage::Full || could(&member.process))
+        .filter(|member| member.stage == Stage::Full || member.was_full || could(&member.process))
         .count();
     let quorum = usize::try_from(record.quorum.max(1)).unwrap();
     let waited = seen.memory.ended_since.map(|since| seen.now.since(since));
