@@ -131,6 +131,10 @@ pub struct Record {
     /// Names of pods that have held a copy of this data. What another pod holds of an unrelated history is somebody's.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub copies: BTreeSet<String>,
+    /// What the annotation by which a person names a pod said when it was used. It counts for what that person saw, so
+    /// not again before it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elected: Option<String>,
     /// E: a write that WAIT n, n ≥ E, has acknowledged is on at least E members. 0: none yet.
     #[serde(default)]
     pub quorum: u32,
@@ -175,6 +179,7 @@ impl Record {
             claim: None,
             members: BTreeMap::new(),
             copies: BTreeSet::new(),
+            elected: None,
             quorum: 0,
             since: String::new(),
             reason: String::new(),

@@ -70,6 +70,7 @@ pub(super) fn adopt(seen: &Observed, mut next: Box<Record>, master: Living) -> O
     let process = master.instance.process()?;
     let former = next.master.replace(process.clone());
     (next.phase, next.claim, next.target, next.quorum) = (Phase::Steady, None, None, 0);
+    next.elected.clone_from(&seen.desired.elect);
     next.id.clone_from(&it.id);
     next.previous_id.clone_from(&it.id2);
     next.promoted_at = it.forked_at.unwrap_or_default();

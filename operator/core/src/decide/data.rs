@@ -7,10 +7,16 @@ use std::cmp::Reverse;
 
 /// The one that a person named, `redis-operator.dev/elect: <pod>`, if it may be promoted. Asked only where the evidence
 /// leaves open who it is: an annotation that was forgotten must not decide what is clear.
-pub(super) fn named<'a>(seen: &Observed, ready: &[Living<'a>]) -> Option<Living<'a>> {
-    let name = seen.desired.elect.as_ref()?;
+pub(super) fn named<'a>(name: Option<&String>, ready: &[Living<'a>]) -> Option<Living<'a>> {
+    let name = name?;
     let named = ready.iter().copied().find(|it| &it.instance.pod == name);
     named.filter(|it| it.answer.replication.priority > 0)
+}
+
+/// Whoever is there when a person names one with data: that one's copy is to replace what they hold.
+pub(super) fn given_up(ready: &[Living], named: Living) -> impl Iterator<Item = String> {
+    let holds = named.answer.replication.keys > 0;
+    ready.iter().filter(move |_| holds).map(|it| it.instance.pod.clone())
 }
 
 /// Whoever holds keys.

@@ -170,7 +170,7 @@ pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside:
         aside.note(Reason::NoCandidate, "the master is gone, and every instance that could replace it has replica-priority 0; give one of them a priority");
         return Count::TooFew;
     }
-    let named = view.seen.desired.elect.as_ref();
+    let named = view.named();
     let sure = proof.is_some_and(Proof::is_strong);
     let given_up = sure && voters.iter().any(|it| Some(&it.instance.pod) == named);
     if reached.saturating_add(quorum) > size || given_up || !rule::on(Rule::Quorum) {
@@ -230,7 +230,8 @@ fn claim(view: &View, chosen: Living) -> Say {
 }
 
 /// The steps from a chosen, frozen instance to a verified master, the record first. The users of its members-to-be are
-/// created in the promotion's own transaction: told too early, a replica tries again only a second later.
+/// created in the promotion's own transaction: told too early, a replica tries again only a second later. Whatever a
+/// person said for this or an earlier election is used up.
 pub(super) fn promotion(view: &View, mut next: Box<Record>, chosen: Living) -> Option<Vec<Step>> {
     let process = chosen.instance.process()?;
     let claim = Claim {
@@ -239,6 +240,7 @@ pub(super) fn promotion(view: &View, mut next: Box<Record>, chosen: Living) -> O
         offset: chosen.answer.replication.offset,
     };
     next.claim = Some(claim.clone());
+    next.elected.clone_from(&view.seen.desired.elect);
     Some(vec![
         Step::Record(next),
         Step::Promote {

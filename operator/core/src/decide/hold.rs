@@ -1,6 +1,6 @@
 //! Taking the record over, and making a predecessor's late publication conflict.
 
-use super::{Aside, Say, View};
+use super::{Aside, Master, Say, View, join};
 use crate::plan::Step;
 use crate::record::Phase;
 use crate::rule::{self, Rule};
@@ -40,4 +40,34 @@ pub(super) fn touch_slice(view: &View, _: &mut Aside) -> Say {
         .as_ref()
         .is_some_and(|slice| slice.holder == view.seen.holder);
     (!touched && rule::on(Rule::Touch)).then(|| (vec![Step::TouchSlice], "touch the slice"))
+}
+
+/// The annotation that was used is gone, or says something else: the next one counts again.
+pub(super) fn forget(view: &View, _: &mut Aside) -> Say {
+    let used = &view.record.elected;
+    if used.is_none() || *used == view.seen.desired.elect {
+        return None;
+    }
+    let mut next = view.next();
+    next.elected = None;
+    Some((vec![Step::Record(next)], "the annotation that was used is gone"))
+}
+
+/// An annotation that has nothing to decide while the master serves is used up as well. Forgotten, it would count in
+/// the next election, for something that nobody had seen when it was set.
+pub(super) fn use_up(view: &View, _: &mut Aside) -> Say {
+    let Master::Serves(master) = view.master() else {
+        return None;
+    };
+    view.named()?;
+    let mut strangers = view.seen.instances.values().filter(|instance| {
+        let process = instance.process();
+        process.is_some_and(|it| !view.record.processes().any(|known| known.is(&it)))
+    });
+    if view.record.phase != Phase::Steady || strangers.any(|it| join::is_foreign(view, master, it).is_some()) {
+        return None;
+    }
+    let mut next = view.next();
+    next.elected.clone_from(&view.seen.desired.elect);
+    Some((vec![Step::Record(next)], "the annotation has nothing to decide"))
 }

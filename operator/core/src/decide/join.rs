@@ -67,14 +67,19 @@ fn admit(view: &View, master: Living, aside: &mut Aside) -> Say {
         !recorded && instance.attached && view.is_wanted(instance)
     };
     let strangers: Vec<_> = view.seen.instances.values().filter(stranger).collect();
+    let named = view.named() == Some(&master.instance.pod);
     let mut next = view.next();
     for instance in strangers {
         let Some(process) = instance.process().filter(|_| !is_loading(instance)) else {
             continue;
         };
-        if let Some(text) = is_foreign(view, master, instance) {
-            aside.note(Reason::ForeignData, text);
-            continue;
+        match is_foreign(view, master, instance) {
+            None => {}
+            Some(_) if named => next.elected.clone_from(&view.seen.desired.elect),
+            Some(text) => {
+                aside.note(Reason::ForeignData, text);
+                continue;
+            }
         }
         next.copies.insert(process.pod.clone());
         next.members.extend([adopt::joining(process)]);
@@ -84,12 +89,11 @@ fn admit(view: &View, master: Living, aside: &mut Aside) -> Say {
 
 /// It holds data of a history that never met the master's, and following would wipe it. A pod that had a copy before has
 /// nothing else, unless the master has lost everything since.
-fn is_foreign(view: &View, master: Living, instance: &Instance) -> Option<String> {
+pub(super) fn is_foreign(view: &View, master: Living, instance: &Instance) -> Option<String> {
     let it = &instance.answer()?.replication;
     let related = it.id == view.record.id || view.record.previous_id.as_ref() == Some(&it.id);
-    let named = view.seen.desired.elect.as_ref() == Some(&master.instance.pod);
     let copy = view.record.copies.contains(&instance.pod) && master.answer.replication.keys > 0;
-    if it.keys == 0 || related || named || copy {
+    if it.keys == 0 || related || copy {
         return None;
     }
     Some(format!(

@@ -32,7 +32,7 @@ pub use view::View;
 
 use crate::observed::Observed;
 use crate::plan::{Note, Plan, Reason, Step};
-use crate::record::Found;
+use crate::record::{Found, Record};
 use crate::rule::{self, Rule};
 use std::time::Duration;
 
@@ -40,10 +40,11 @@ use std::time::Duration;
 type Say = Option<(Vec<Step>, &'static str)>;
 
 /// The rules, in the order in which they are asked.
-const RULES: [fn(&View, &mut Aside) -> Say; 17] = [
+const RULES: [fn(&View, &mut Aside) -> Say; 19] = [
     hold::take_over,
     publish::publish,
     hold::touch_slice,
+    hold::forget,
     heal::replace_outdated,
     restart::restart,
     suspect::suspect,
@@ -57,6 +58,7 @@ const RULES: [fn(&View, &mut Aside) -> Say; 17] = [
     learn::learn,
     heal::heal,
     labels::label,
+    hold::use_up,
     heal::replace_stuck,
 ];
 
@@ -73,6 +75,19 @@ impl Aside {
             reason,
             message: message.into(),
         });
+    }
+
+    /// Whoever is asked to name a pod by an annotation that is there and was used has to remove it first.
+    fn explain(&mut self, record: &Record, seen: &Observed) {
+        let annotation = crate::names::ANNOTATION_ELECT;
+        let used = record.elected.is_some() && record.elected == seen.desired.elect;
+        for note in self.notes.iter_mut().filter(|_| used) {
+            if note.message.contains(annotation) {
+                note.message.push_str(&format!(
+                    ". The annotation that is there was used and counts no more: remove it first (kubectl annotate redis NAME {annotation}-)"
+                ));
+            }
+        }
     }
 
     fn wake(&mut self, after: Duration) {
@@ -108,6 +123,9 @@ pub fn decide(seen: &Observed) -> Plan {
             None
         }
     };
+    if let Found::Record(record) = &seen.record {
+        aside.explain(record, seen);
+    }
     let (mut steps, why) = said.unwrap_or_default();
     if !rule::on(Rule::RecordFirst) {
         let first = usize::from(!steps.is_empty());

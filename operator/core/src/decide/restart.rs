@@ -40,8 +40,10 @@ pub(super) fn restart(view: &View, aside: &mut Aside) -> Say {
     if let Some(freezes) = freeze_all(&ready) {
         return Some((freezes, "restart: freeze"));
     }
-    let named = data::named(view.seen, &ready);
-    let chosen = match choose(view, &ready).or_else(|text| named.ok_or(text)) {
+    let named = data::named(view.named(), &ready);
+    let evident = choose(view, &ready);
+    let by_name = evident.is_err();
+    let chosen = match evident.or_else(|text| named.ok_or(text)) {
         Ok(chosen) => chosen,
         Err(text) => {
             aside.note(Reason::AmbiguousData, text);
@@ -62,6 +64,9 @@ pub(super) fn restart(view: &View, aside: &mut Aside) -> Say {
     // Whatever turns up later beside an empty instance, or beside data from elsewhere, is no copy of its.
     if keys == 0 || !next.copies.contains(&chosen.instance.pod) {
         next.copies.clear();
+    }
+    if by_name {
+        next.copies.extend(data::given_up(&ready, chosen));
     }
     Some((promotion(view, next, chosen)?, "restart: promote"))
 }

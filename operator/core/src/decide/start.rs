@@ -44,15 +44,20 @@ fn first_start(seen: &Observed, ready: &[Living], aside: &mut Aside) -> Say {
     if let Some(freezes) = freeze_all(ready) {
         return Some((freezes, "first start: freeze"));
     }
-    let named = data::named(seen, ready);
-    let chosen = match choose(seen, ready).or_else(|text| named.ok_or(text)) {
+    let named = data::named(seen.desired.elect.as_ref(), ready);
+    let evident = choose(seen, ready);
+    let by_name = evident.is_err();
+    let chosen = match evident.or_else(|text| named.ok_or(text)) {
         Ok(chosen) => chosen,
         Err(text) => {
             aside.note(Reason::AmbiguousData, text);
             return None;
         }
     };
-    let record = begun(seen, "First start");
+    let mut record = begun(seen, "First start");
+    if by_name {
+        record.copies.extend(data::given_up(ready, chosen));
+    }
     let view = View::new(seen, &record);
     Some((promotion(&view, record.clone(), chosen)?, "first start: promote"))
 }

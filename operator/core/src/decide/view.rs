@@ -86,6 +86,12 @@ impl<'a> View<'a> {
         instance.ordinal < self.seen.desired.replicas && !instance.deleting
     }
 
+    /// The pod that a person named, unless that word was used before: an annotation that was forgotten decides nothing.
+    pub fn named(&self) -> Option<&'a String> {
+        let named = self.seen.desired.elect.as_ref();
+        named.filter(|_| self.seen.desired.elect != self.record.elected)
+    }
+
     /// It answers, or answered something that is no INFO: a process lives there.
     pub fn is_up(instance: &Instance) -> bool {
         matches!(instance.reach, Reach::Answers(_) | Reach::Alive(_))

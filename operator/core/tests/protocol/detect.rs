@@ -3,7 +3,7 @@
 use crate::world::{Disk, Mood, World, pod_name, reasons};
 use redis_operator_core::decide::{Proof, View};
 use redis_operator_core::observed::Policy;
-use redis_operator_core::plan::Reason;
+use redis_operator_core::plan::{Note, Reason};
 use redis_operator_core::record::{Found, Phase};
 use std::time::Duration;
 
@@ -239,4 +239,48 @@ fn e14_a_person_may_give_up_the_quorum() {
     world.desired.elect = Some(pod_name(2));
     world.settle();
     assert_eq!(world.published(), Some(2));
+}
+
+#[test]
+fn e14_a_word_that_was_used_gives_up_no_other_quorum() {
+    let mut world = World::healthy(3);
+    world.desired.policy = Policy::Durability;
+    world.kill(1);
+    world.kill(0);
+    assert_no_failover(&mut world, Reason::QuorumMissing);
+    world.desired.elect = Some(pod_name(2));
+    world.settle();
+    // the annotation is forgotten; the one that it names is a replica again one day
+    world.start(0);
+    world.start(1);
+    world.settle();
+    assert_eq!(world.master(), 2);
+    world.restart(2);
+    world.settle();
+    let master = world.master();
+    assert_ne!(master, 2);
+    world.kill(1 - master);
+    world.kill(master);
+    assert_no_failover(&mut world, Reason::QuorumMissing);
+    let plan = world.pass_only();
+    let told = |note: &Note| note.message.contains("redis-operator.dev/elect-");
+    assert!(plan.notes.iter().any(told), "the way out: {plan:?}");
+    // removed and set again it counts
+    world.desired.elect = None;
+    world.settle();
+    world.desired.elect = Some(pod_name(2));
+    world.settle();
+    assert_eq!(world.published(), Some(2));
+}
+
+#[test]
+fn e14_a_word_that_had_nothing_to_decide_gives_up_no_quorum() {
+    let mut world = World::healthy(3);
+    world.desired.policy = Policy::Durability;
+    world.desired.elect = Some(pod_name(2));
+    world.settle();
+    world.assert_healthy();
+    world.kill(1);
+    world.kill(0);
+    assert_no_failover(&mut world, Reason::QuorumMissing);
 }

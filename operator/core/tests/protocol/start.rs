@@ -91,6 +91,7 @@ fn e13_a_volume_that_comes_late_is_not_wiped() {
         }
         world.disks.remove(&0);
         world.disks.remove(&2);
+        let another = world.disks[&1].clone();
         world.pending.insert(1);
         world.settle();
         assert_eq!(world.published(), Some(0), "the first start does not wait for ever");
@@ -108,5 +109,11 @@ fn e13_a_volume_that_comes_late_is_not_wiped() {
         world.settle();
         assert_eq!(world.master(), 0);
         assert_eq!(world.server(1).data.len(), 1);
+        // which says nothing of another volume that comes later
+        world.disks.insert(3, another);
+        world.desired.replicas = 4;
+        let plan = world.settle();
+        assert_eq!(reasons(&plan), [Reason::ForeignData], "{disk:?}{}", world.story());
+        assert_eq!(world.server(3).data.len(), 5);
     }
 }

@@ -56,6 +56,7 @@ prop_compose! {
         holder in prop_oneof![8 => Just("me"), 1 => Just("other")],
         numbers in (1u64..9, 1u64..9),
         copies in subsequence((0..PODS).map(pod).collect::<Vec<_>>(), 0..=4),
+        elected in weighted(0.1, (0..PODS).prop_map(pod)),
     ) -> Record {
         let phase = if master.is_none() { Phase::Promoting } else { phase };
         let is_master = |member: &Member| master.as_ref().is_some_and(|master| master.pod == member.process.pod);
@@ -76,6 +77,7 @@ prop_compose! {
             quorum: quorum.min(u32::try_from(members.len()).unwrap()),
             members,
             copies: copies.into_iter().collect(),
+            elected,
             other: Map::new(),
             ..Record::first("me")
         }

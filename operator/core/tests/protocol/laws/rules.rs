@@ -214,7 +214,7 @@ pub fn enough_voters(seen: &Observed, plan: &Plan) -> Verdict {
         seen.desired.policy == Policy::Availability && waited >= Some(Duration::from_secs(1)) && reached > 0;
     let given_up = candidates(seen, record)
         .iter()
-        .any(|(i, _)| seen.desired.elect.as_ref() == Some(&i.pod));
+        .any(|(i, _)| names(seen, record, &i.pod));
     let exception = exception || given_up;
     let fine = match view.master() {
         Master::Demoted(_) => true,
@@ -223,6 +223,11 @@ pub fn enough_voters(seen: &Observed, plan: &Plan) -> Verdict {
         Master::Serves(_) | Master::Alive(_) | Master::Unclear | Master::None => false,
     };
     law(fine, || format!("law 4: {reached} of {size} with E {}", record.quorum))
+}
+
+/// A person names this pod, and did not do so before.
+fn names(seen: &Observed, record: &Record, pod: &str) -> bool {
+    seen.desired.elect.as_deref() == Some(pod) && record.elected.as_deref() != Some(pod)
 }
 
 /// Law 5.
@@ -239,9 +244,8 @@ pub fn data_is_not_wiped(seen: &Observed, plan: &Plan) -> Verdict {
         for (instance, it) in added.filter_map(|member| answer(seen, &member.process)) {
             let it = &it.replication;
             let related = it.id == record.id || record.previous_id.as_ref() == Some(&it.id);
-            let named = seen.desired.elect.as_ref() == Some(&on.pod);
             let copy = record.copies.contains(&instance.pod) && master.replication.keys > 0;
-            let fine = it.keys == 0 || related || named || copy;
+            let fine = it.keys == 0 || related || names(seen, record, &on.pod) || copy;
             law(fine, || format!("law 5: {} would be wiped", instance.pod))?;
         }
     }
