@@ -11,6 +11,8 @@ pub struct Memory {
     pub phase: Option<(u64, Phase, Moment)>,
     /// Since when the recorded master's process is known to have ended.
     pub ended_since: Option<Moment>,
+    /// The run id of a master whose address refuses connections ever since a member that was not frozen had lost it too.
+    pub witnessed: Option<String>,
     /// Since when no process lives that holds what the record speaks of.
     pub nobody_since: Option<Moment>,
     /// This holder held the record.
@@ -80,11 +82,8 @@ impl Memory {
         if self.phase.map(|(term, phase, _)| (term, phase)) != phase {
             self.phase = phase.map(|(term, phase)| (term, phase, now));
         }
-        since(
-            &mut self.ended_since,
-            view.as_ref().is_some_and(View::master_has_ended),
-            now,
-        );
+        let ended = view.as_ref().is_some_and(|view| self.has_ended(view));
+        since(&mut self.ended_since, ended, now);
         since(
             &mut self.nobody_since,
             view.as_ref().is_some_and(View::nobody_lives),
@@ -95,6 +94,13 @@ impl Memory {
         self.backing_off = waiting
             .map(|i| (i.uid.clone(), *self.backing_off.get(&i.uid).unwrap_or(&now)))
             .collect();
+    }
+
+    /// As a decision will find it, which reads this memory.
+    fn has_ended(&self, view: &View) -> bool {
+        let Some(master) = &view.record.master else { return false };
+        let witnessed = self.witnessed.as_ref() == Some(&master.run_id);
+        view.master_has_ended() || (witnessed && view.is_refused(master).is_some())
     }
 
     fn note_members(&mut self, view: &View) {
@@ -132,6 +138,9 @@ impl Memory {
         if let Found::Record(record) = &seen.record {
             let view = View::new(seen, record);
             self.mark = self.mark.take().filter(|mark| !view.mark_is_reached(mark));
+            let refused = matches!(view.master(), Master::Ended(Proof::Refused));
+            let run_id = record.master.as_ref().map(|master| master.run_id.clone());
+            self.witnessed = run_id.filter(|_| refused);
         }
         let answers = seen.instances.values().filter_map(crate::observed::Instance::answer);
         let before = std::mem::take(&mut self.misdirected);
@@ -154,7 +163,7 @@ impl Memory {
     }
 }
 
-use crate::decide::{Master, View, last_heard};
+use crate::decide::{Master, Proof, View, last_heard};
 
 fn since(memory: &mut Option<Moment>, holds: bool, now: Moment) {
     if holds {

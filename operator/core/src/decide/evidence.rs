@@ -3,7 +3,7 @@
 use super::adopt;
 use super::silence::{Silence, heard};
 use super::view::{Living, View};
-use crate::observed::Reach;
+use crate::observed::{Moment, Reach};
 use crate::record::{Phase, Process};
 use crate::replication::Role;
 use crate::rule::{self, Rule};
@@ -138,13 +138,20 @@ impl<'a> View<'a> {
         (!rule::on(Rule::Departed) || terminated || outlived || departed.node_lost).then_some(Proof::Departed)
     }
 
-    /// Proof 4. A firewall that rejects looks the same from here, hence the witnesses.
+    /// Its address refuses connections, and since when.
+    pub(crate) fn is_refused(&self, master: &Process) -> Option<Moment> {
+        let instance = self.instance(master).filter(|it| it.address == master.address)?;
+        match instance.reach {
+            Reach::Refused { since } => Some(since),
+            Reach::Untried | Reach::Answers(_) | Reach::Alive(_) | Reach::Silent { .. } => None,
+        }
+    }
+
+    /// Proof 4. A firewall that rejects looks the same from here, hence the witnesses. One that is frozen hears nothing and
+    /// is none: where all are, the refusals have to be those that others saw before. A master that was silent when they
+    /// were frozen, and refuses since, may live behind such a firewall.
     fn refused_and_unheard(&self, master: &Process) -> Option<Proof> {
-        let instance = self.instance(master)?;
-        let Reach::Refused { since } = instance.reach else {
-            return None;
-        };
-        let refused = instance.address == master.address;
+        let since = self.is_refused(master)?;
         // Who has heard it long after the refusals began disproves them, though the link is down now.
         let heard_since = |it: &Living| {
             let at = self.seen.memory.heard.get(&it.answer.replication.run_id);
@@ -155,10 +162,11 @@ impl<'a> View<'a> {
             .members
             .values()
             .filter_map(|member| self.living(&member.process))
+            .filter(|it| !it.answer.replication.is_frozen())
             .peekable();
-        let unheard =
-            witnesses.peek().is_some() && witnesses.all(|it| heard(it.answer, master).is_none() && !heard_since(&it));
-        (refused && unheard).then_some(Proof::Refused)
+        let witnessed = witnesses.peek().is_some() || self.seen.memory.witnessed.as_ref() == Some(&master.run_id);
+        let unheard = witnesses.all(|it| heard(it.answer, master).is_none() && !heard_since(&it));
+        (witnessed && unheard).then_some(Proof::Refused)
     }
 
     /// Neither the master nor anybody who holds what the record speaks of has a living process. Whoever answers and shows

@@ -89,7 +89,11 @@ impl View<'_> {
         {
             return Witnesses::Heard(heard.instance.pod.clone());
         }
-        let votes = |(stage, it): &(Stage, Living)| *stage == Stage::Full && !it.answer.replication.loading;
+        // One that an interrupted election left frozen could hear nothing.
+        let votes = |(stage, it): &(Stage, Living)| {
+            let r = &it.answer.replication;
+            *stage == Stage::Full && !r.loading && !r.is_frozen()
+        };
         if living.iter().any(votes) {
             Witnesses::Gone
         } else {
@@ -104,6 +108,7 @@ impl View<'_> {
     /// For how long none of the members that can be asked has heard it; none without a witness.
     fn unheard_for(&self, master: &Process) -> Option<Duration> {
         let full = self.living_at(Stage::Full);
+        let full = full.filter(|(_, it)| !it.answer.replication.is_frozen());
         full.map(|(_, it)| self.silent_for(it.answer, master)).min()
     }
 

@@ -18,16 +18,19 @@ fn assert_no_failover(world: &mut World, reason: Reason) {
 
 #[test]
 fn d01_a_refused_connection_and_its_replicas_are_enough() {
-    let mut world = World::healthy(3);
-    world.kill_unnoticed(0);
-    let took = world.until(|world| world.published() == Some(1));
-    assert!(took < Duration::from_millis(100), "kubelet is not waited for: {took:?}");
-    assert!(world.write());
-    world.assert_nothing_lost();
-    world.kill(0);
-    world.start(0);
-    world.settle();
-    world.assert_healthy();
+    for policy in [Policy::Availability, Policy::Durability] {
+        let mut world = World::healthy(3);
+        world.desired.policy = policy;
+        world.kill_unnoticed(0);
+        let took = world.until(|world| world.published() == Some(1));
+        assert!(took < Duration::from_millis(100), "kubelet is not waited for: {took:?}");
+        assert!(world.write());
+        world.assert_nothing_lost();
+        world.kill(0);
+        world.start(0);
+        world.settle();
+        world.assert_healthy();
+    }
 }
 
 #[test]

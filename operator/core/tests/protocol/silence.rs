@@ -196,6 +196,32 @@ fn f04_an_operator_that_dies_while_it_waits_for_the_fence() {
 }
 
 #[test]
+fn f02_a_silent_master_that_refuses_once_its_members_are_frozen_has_not_ended() {
+    let mut world = healthy(3, Policy::Durability);
+    world.isolated.insert(pod_name(0));
+    world.until(|world| world.record().phase == Phase::Electing && world.server(1).follows_nobody());
+    // the cable is back, and a firewall rejects the operator: nobody is left who could hear the master
+    world.isolated.clear();
+    world.rejecting.insert(pod_name(0));
+    let took = until_replaced(&mut world, 0);
+    assert!(took >= ms(2_900), "M + 2 s from the freeze: {took:?}");
+}
+
+#[test]
+fn d04_members_that_an_interrupted_election_left_frozen_are_no_witnesses() {
+    let mut world = World::healthy(3);
+    let now = world.now;
+    for ordinal in [1, 2] {
+        world.hang_up_on(&pod_name(ordinal));
+        world.server_mut(ordinal).follow("127.0.0.1", now);
+    }
+    world.unreachable.insert(pod_name(0));
+    world.new_operator();
+    assert_term_stays(&mut world, ms(60_000));
+    assert!(world.server(1).is_linked() && world.server(2).is_linked());
+}
+
+#[test]
 fn f06_a_hung_master_that_is_resumed_later_is_demoted() {
     for policy in POLICIES {
         let mut world = healthy(3, policy);

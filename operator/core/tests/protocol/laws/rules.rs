@@ -310,10 +310,11 @@ pub fn silence_is_long_enough(seen: &Observed, plan: &Plan) -> Verdict {
     law(!moves || silence.lasts >= enough, || {
         format!("silent for {:?} only", silence.lasts)
     })?;
+    let hears = |a: &Answer| !a.replication.is_frozen();
     let votes = record
         .members
         .values()
-        .any(|m| m.stage == Stage::Full && answer(seen, &m.process).is_some());
+        .any(|m| m.stage == Stage::Full && answer(seen, &m.process).is_some_and(|(_, a)| hears(a)));
     law(!begins || votes, || "law 6: no witness".to_owned())?;
     let free = silence.hung && seen.desired.policy == Policy::Availability;
     let frozen = candidates(seen, record)
