@@ -39,15 +39,7 @@ pub(super) fn serving<'a>(seen: &'a Observed, aside: &mut Aside) -> Serving<'a> 
 /// put back. Beside a recorded master that serves only if it was promoted from that one's history, so later, and others
 /// follow it.
 pub(super) fn by_hand(view: &View, recorded: &Master, aside: &mut Aside) -> Say {
-    let later =
-        |it: Living| it.answer.replication.id2.as_ref() == Some(&view.record.id) && has_followers(view.seen, it);
-    let serves = matches!(recorded, Master::Serves(_));
-    let members = view.record.members.values();
-    let masters = members.filter_map(|member| view.living(&member.process));
-    let masters: Vec<_> = masters
-        .filter(|it| it.instance.is_master() && continues(view, *it) && (!serves || later(*it)))
-        .collect();
-    match masters.as_slice() {
+    match promoted_by_hand(view, recorded).as_slice() {
         [] => None,
         [one] if !one.instance.attached => Some((
             vec![],
@@ -62,6 +54,21 @@ pub(super) fn by_hand(view: &View, recorded: &Master, aside: &mut Aside) -> Say 
             Some((vec![], "several were promoted by hand"))
         }
     }
+}
+
+/// Another one is to be adopted instead of the recorded master that serves.
+pub(super) fn is_next(view: &View, recorded: &Master) -> bool {
+    promoted_by_hand(view, recorded).len() == 1
+}
+
+fn promoted_by_hand<'a>(view: &View<'a>, recorded: &Master) -> Vec<Living<'a>> {
+    let later =
+        |it: &Living| it.answer.replication.id2.as_ref() == Some(&view.record.id) && has_followers(view.seen, *it);
+    let serves = matches!(recorded, Master::Serves(_));
+    let members = view.record.members.values();
+    let masters = members.filter_map(|member| view.living(&member.process));
+    let masters = masters.filter(|it| it.instance.is_master() && continues(view, *it));
+    masters.filter(|it| !serves || later(it)).collect()
 }
 
 /// The next record with this master, Steady: whoever was a member, or follows it, is joining.

@@ -1,8 +1,9 @@
 //! A master serves although the record does not say so, or there is no readable record.
 
-use crate::world::{World, pod_name, reasons};
+use crate::world::{Disk, Mood, World, pod_name, reasons};
 use redis_operator_core::plan::Reason;
 use serde_json::json;
+use std::time::Duration;
 
 #[test]
 fn e19_a_failover_by_hand_is_adopted() {
@@ -55,6 +56,24 @@ fn e23_an_old_record_demotes_nobody() {
     world.settle();
     assert_eq!(world.master(), master);
     assert_eq!(world.server(master).data.len(), keys);
+}
+
+#[test]
+fn e23_an_old_record_publishes_no_former_master_for_a_moment() {
+    let mut world = World::healthy(3);
+    let old = world.record.clone();
+    world.mood(0, Mood::Hung);
+    world.until(|world| world.published() == Some(1) && world.server(2).is_linked());
+    world.settle_for(Duration::from_secs(1));
+    // the backup of the record is put back, and the former master wakes up
+    world.put_record(old);
+    world.mood(0, Mood::Fine);
+    world.until(|world| {
+        assert_ne!(world.published(), Some(0), "{}", world.story());
+        world.record().reason == "Adopted"
+    });
+    world.settle();
+    assert_eq!(world.master(), 1);
 }
 
 #[test]
