@@ -85,8 +85,8 @@ pub(super) fn adopt(seen: &Observed, mut next: Box<Record>, master: Living) -> O
         .instances
         .values()
         .filter(|i| follows(i, master) && shares_history(i, master));
-    // What others held before is no copy of what a newcomer holds.
-    if !next.copies.contains(&process.pod) {
+    // What others held before is no copy of what a newcomer holds, nor of nothing.
+    if it.keys == 0 || !next.copies.contains(&process.pod) {
         next.copies.clear();
     }
     let copies = in_sync.map(|instance| instance.pod.clone());

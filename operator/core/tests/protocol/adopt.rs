@@ -77,6 +77,27 @@ fn e23_an_old_record_publishes_no_former_master_for_a_moment() {
 }
 
 #[test]
+fn e13_a_volume_that_comes_late_is_not_wiped_for_an_empty_master_that_was_made_by_hand() {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    for ordinal in 0..3 {
+        world.vanish(ordinal);
+    }
+    world.disks.remove(&0);
+    world.disks.remove(&1);
+    world.pending.insert(2);
+    world.settle_for(Duration::from_secs(5));
+    world.promote_by_hand(1);
+    world.settle();
+    assert_eq!(world.published(), Some(1));
+    world.pending.clear();
+    world.settle();
+    assert!(world.write());
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::ForeignData], "{}", world.story());
+    assert_eq!(world.server(2).data.len(), 5);
+}
+
+#[test]
 fn b07_nonsense_moves_nothing() {
     let nonsense = [
         json!(7),
