@@ -3,6 +3,7 @@
 use crate::observed::{Answer, Moment, Observed};
 use crate::record::{Found, Phase};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Times and counts that no server and no record keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Memory {
     pub switch_failed: Option<Moment>,
     /// The run id of a master that answered in the middle of its election, and when.
     pub spared: Option<(String, Moment)>,
+    /// Elections for a silent master that ended without a new one.
+    pub attempts: Option<Attempts>,
     /// The run id of the recorded master, of which `heard` tells.
     pub heard_of: Option<String>,
     /// By run id: the last moment at which a member may have heard it.
@@ -37,6 +40,28 @@ pub struct Memory {
     pub backing_off: BTreeMap<String, Moment>,
     /// By run id: commands that were sent to one that is not the master.
     pub misdirected: BTreeMap<String, Misdirected>,
+}
+
+/// Elections that ended with the silent master still recorded, one after another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempts {
+    /// The master's run id.
+    pub run_id: String,
+    /// How many; not counted beyond the longest pause.
+    pub count: u32,
+    /// When the last one ended.
+    pub last: Moment,
+}
+
+impl Attempts {
+    const LONGEST: Duration = Duration::from_secs(30);
+
+    /// How long after the last one the next may begin: 1 s, 2 s, 4 s and so on, at most 30 s. Each freezes members for a
+    /// while, and a master that lives all the same takes no writes meanwhile.
+    pub fn pause(&self) -> Duration {
+        let doubled = 1u32.checked_shl(self.count.saturating_sub(1)).unwrap_or(u32::MAX);
+        Duration::from_secs(doubled.into()).min(Self::LONGEST)
+    }
 }
 
 /// Commands that an instance refused because it is not the master.
@@ -79,6 +104,8 @@ impl Memory {
         {
             self.switch_failed = Some(now);
         }
+        let in_vain = matches!(self.phase, Some((term, Phase::Electing, _)) if phase == Some((term, Phase::Steady)));
+        self.attempts = view.as_ref().and_then(|view| self.attempts_at(view, in_vain));
         if self.phase.map(|(term, phase, _)| (term, phase)) != phase {
             self.phase = phase.map(|(term, phase)| (term, phase, now));
         }
@@ -96,9 +123,28 @@ impl Memory {
             .collect();
     }
 
+    fn attempts_at(&mut self, view: &View, in_vain: bool) -> Option<Attempts> {
+        let master = view.record.master.as_ref()?;
+        if matches!(view.master(), Master::Serves(_) | Master::Alive(_)) {
+            return None;
+        }
+        let before = self.attempts.take().filter(|it| it.run_id == master.run_id);
+        if !in_vain {
+            return before;
+        }
+        let count = before.map_or(0, |before| before.count).saturating_add(1);
+        Some(Attempts {
+            run_id: master.run_id.clone(),
+            count: count.min(6),
+            last: view.seen.now,
+        })
+    }
+
     /// As a decision will find it, which reads this memory.
     fn has_ended(&self, view: &View) -> bool {
-        let Some(master) = &view.record.master else { return false };
+        let Some(master) = &view.record.master else {
+            return false;
+        };
         let witnessed = self.witnessed.as_ref() == Some(&master.run_id);
         view.master_has_ended() || (witnessed && view.is_refused(master).is_some())
     }

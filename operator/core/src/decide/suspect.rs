@@ -84,6 +84,14 @@ fn doubt(view: &View, silence: Silence, aside: &mut Aside) -> Option<String> {
             "master {pod} does not answer, and did when it was to be replaced a moment ago"
         ));
     }
+    let attempts = view.seen.memory.attempts.as_ref();
+    if let Some(attempts) = attempts.filter(|it| it.run_id == master.run_id)
+        && view.seen.now.since(attempts.last) < attempts.pause()
+    {
+        return Some(format!(
+            "master {pod} does not answer, and an attempt to replace it has just ended without a new one; the next follows soon"
+        ));
+    }
     if !silence.hung && !view.is_guarded() {
         return Some(format!(
             "master {pod} does not answer, and its write guard was not on yet: it might go on taking writes, and so might a second one"

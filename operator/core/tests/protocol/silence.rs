@@ -222,6 +222,31 @@ fn d04_members_that_an_interrupted_election_left_frozen_are_no_witnesses() {
 }
 
 #[test]
+fn d14_elections_that_come_to_nothing_follow_each_other_more_and_more_slowly() {
+    let mut world = World::healthy(3);
+    world.isolated.insert(pod_name(0));
+    let (before, begun) = (world.record().term, world.now);
+    while world.now.since(begun) < ms(60_000) {
+        world.pass_only();
+        // one of the two that are needed is lost as soon as it is frozen, and back when the election has ended
+        match world.record().phase {
+            Phase::Electing if world.server(2).follows_nobody() => drop(world.unreachable.insert(pod_name(2))),
+            Phase::Steady => world.unreachable.clear(),
+            _ => {}
+        }
+        world.tick(ms(20));
+    }
+    let attempts = world.record().term - before;
+    assert!((4..=8).contains(&attempts), "{attempts}");
+    // one that ended is replaced at once
+    let run = world.server(0).run.clone();
+    world.desired.ended = Some(run);
+    world.unreachable.clear();
+    let took = until_replaced(&mut world, 0);
+    assert!(took < ms(1_000), "{took:?}");
+}
+
+#[test]
 fn f06_a_hung_master_that_is_resumed_later_is_demoted() {
     for policy in POLICIES {
         let mut world = healthy(3, policy);
