@@ -17,6 +17,7 @@ use reply::{Command, Reply};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
+pub use wire::CLOSED_PORT;
 use wire::Wire;
 
 /// How long a call may take unless told otherwise.
@@ -65,9 +66,12 @@ impl Connection {
     /// # Errors
     /// What was found at the address instead.
     pub async fn open(address: SocketAddr, login: &Login, limit: Duration) -> Result<Self, OpenError> {
-        let wire = Wire::open(address, &login.user, &login.password, limit).await?;
         let user = login.user.clone();
-        Ok(Self { wire, user })
+        match Wire::open(address, &user, &login.password, limit).await {
+            Ok(wire) => Ok(Self { wire, user }),
+            Err(OpenError::Hung) => Err(wire::hung(address.ip()).await),
+            Err(error) => Err(error),
+        }
     }
 
     /// Resolves as soon as the connection is broken (milliseconds after the process has ended), or was given up.

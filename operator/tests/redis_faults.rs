@@ -9,13 +9,13 @@
 
 mod support;
 
-use redis_operator::redis::{CallError, Connection, OpenError};
+use redis_operator::redis::{CLOSED_PORT, CallError, Connection, OpenError};
 use redis_operator_core::observed::Moment;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use support::stub::{Habit, Stub};
 use support::{LIMIT, PORT, Server, ServerOptions, free_address, login, operator, wait};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// What a deadline may overrun on a machine that does other things as well.
 const SLACK: Duration = Duration::from_millis(400);
@@ -208,9 +208,24 @@ async fn too_many_clients_count_as_alive() {
 #[tokio::test]
 async fn d11_a_proxy_that_accepts_and_closes_has_not_answered() {
     let stub = Stub::start(Habit::Close).await;
-    assert_eq!(error_of(stub.address).await, OpenError::Hung);
+    assert!(matches!(error_of(stub.address).await, OpenError::Unreachable(_)));
     let stub = Stub::answering(|_| None).await;
+    assert!(matches!(error_of(stub.address).await, OpenError::Unreachable(_)));
+}
+
+/// The proxies of a mesh accept whatever the port is, for servers that nobody reaches as well.
+#[tokio::test]
+async fn d11_a_proxy_that_accepts_for_everybody_does_not_show_that_the_server_hangs() {
+    let silent = |_: &[String]| Some(vec![]);
+    let stub = Stub::answering(silent).await;
     assert_eq!(error_of(stub.address).await, OpenError::Hung);
+    let everywhere = TcpListener::bind((stub.address.ip(), CLOSED_PORT)).await.unwrap();
+    let error = error_of(stub.address).await;
+    assert!(
+        matches!(&error, OpenError::Unreachable(why) if why.contains("mesh")),
+        "{error:?}"
+    );
+    drop(everywhere);
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ pub enum Reach {
     Silent {
         /// Since when.
         since: Moment,
-        /// A new TCP connection is accepted all the same: hung.
+        /// A new TCP connection is accepted all the same, by the host of the process and not by a proxy: hung.
         accepts: bool,
     },
 }

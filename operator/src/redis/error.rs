@@ -6,10 +6,11 @@ pub enum OpenError {
     /// The address refuses connections.
     #[error("connection refused")]
     Refused,
-    /// No TCP connection: no route, or no answer to the attempt.
+    /// No TCP connection: no route, or no answer to the attempt. Or one that a proxy may have accepted, and no reply.
     #[error("unreachable: {0}")]
     Unreachable(String),
-    /// TCP accepts, but no reply came within the limit, or the connection was closed before one.
+    /// TCP accepts, but no reply came within the limit; and it is the host of the process that accepts, for it refuses
+    /// where nothing listens.
     #[error("accepts connections but does not reply")]
     Hung,
     /// It replied with an error (wrong password, too many clients, …): alive.

@@ -14,7 +14,7 @@ use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, ServerCon
 use fred::types::{ClusterHash, CustomCommand, Value};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
@@ -25,6 +25,15 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// What fred is given to notice that its socket is closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A port on which nothing listens in a pod of ours: above those that are handed out to outgoing connections.
+///
+/// A connection that is accepted proves that its other end lives only if no proxy is between, and those of a service mesh
+/// accept for everybody. The host of a process refuses here, and they do not.
+pub const CLOSED_PORT: u16 = 65_535;
+
+/// How long a host that can be reached may take to refuse: a round trip.
+const REFUSAL: Duration = Duration::from_millis(200);
 
 /// A connection of its own. It is closed when it is dropped, and for good after any failure.
 pub(super) struct Wire {
@@ -229,6 +238,16 @@ async fn reach(address: SocketAddr, deadline: Instant) -> Result<TcpStream, Open
     Ok(stream)
 }
 
+/// One that accepts and does not reply: hung if its own host accepts.
+pub(super) async fn hung(host: IpAddr) -> OpenError {
+    match timeout(REFUSAL, TcpStream::connect((host, CLOSED_PORT))).await {
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => OpenError::Hung,
+        _ => OpenError::Unreachable(
+            "it accepts connections and does not reply, and it may be a proxy or a mesh that accepts them".to_owned(),
+        ),
+    }
+}
+
 /// A failure of this side, which says nothing about the server.
 fn own<T>(outcome: io::Result<T>) -> Result<T, OpenError> {
     outcome.map_err(|error| OpenError::Unreachable(format!("no socket for it: {error}")))
@@ -266,8 +285,9 @@ fn client(address: SocketAddr, user: &str, password: &str, limit: Duration) -> C
 /// Why a TCP connection that was accepted did not become a usable one.
 fn refusal(error: &fred::error::Error, end: Option<&End>) -> OpenError {
     match (end, error.kind()) {
-        // A proxy whose server is not up accepts and closes.
-        (Some(End::Unheard), _) | (_, ErrorKind::Timeout) => OpenError::Hung,
+        // A proxy whose server is not up accepts and closes, and nothing is known of that server. One that hangs does not.
+        (Some(End::Unheard), _) => OpenError::Unreachable("it accepts connections and closes them".to_owned()),
+        (_, ErrorKind::Timeout) => OpenError::Hung,
         (Some(End::Nonsense(text)), _) => OpenError::Garbage(text.clone()),
         (_, ErrorKind::Protocol | ErrorKind::Parse) => OpenError::Garbage(shorten(error.details())),
         (_, ErrorKind::IO | ErrorKind::Canceled) => OpenError::Garbage("closed within a reply".to_owned()),

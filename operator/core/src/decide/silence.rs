@@ -24,7 +24,7 @@ const LAG: Duration = Duration::from_secs(2);
 /// A master without a sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Silence {
-    /// A new TCP connection to it is accepted: hung. Else it is unreachable.
+    /// Its host accepts a new TCP connection to it: hung. Else it is unreachable.
     pub hung: bool,
     /// For how long.
     pub lasts: Duration,
