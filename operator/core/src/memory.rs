@@ -2,6 +2,7 @@
 
 use crate::observed::{Answer, Moment, Observed};
 use crate::record::{Found, Phase};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Memory {
     pub frozen: BTreeMap<String, Moment>,
     /// What members are measured against.
     pub mark: Option<crate::decide::Mark>,
+    /// By run id: joining members that follow the master and have no link to it.
+    pub linkless: BTreeMap<String, Linkless>,
     /// By pod uid: since when its container waits in a back-off.
     pub backing_off: BTreeMap<String, Moment>,
     /// By run id: commands that were sent to one that is not the master.
@@ -61,6 +64,24 @@ impl Attempts {
     pub fn pause(&self) -> Duration {
         let doubled = 1u32.checked_shl(self.count.saturating_sub(1)).unwrap_or(u32::MAX);
         Duration::from_secs(doubled.into()).min(Self::LONGEST)
+    }
+}
+
+/// A member that follows the master and does not reach it, or is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linkless {
+    /// Since when.
+    pub since: Moment,
+    /// The same, for people.
+    pub clock: Timestamp,
+    /// When it was told last, or could have been.
+    pub told: Moment,
+}
+
+impl Linkless {
+    /// It is to be told once more.
+    pub fn is_due(&self, now: Moment) -> bool {
+        now.since(self.told) >= crate::decide::TELL_AGAIN
     }
 }
 
@@ -98,6 +119,7 @@ impl Memory {
         if let Some(view) = &view {
             self.note_members(view);
         }
+        self.linkless = view.as_ref().map(|view| self.linkless_at(view)).unwrap_or_default();
         let phase = view.as_ref().map(|view| (view.record.term, view.record.phase));
         if let Some((term, Phase::Switching, _)) = self.phase
             && phase == Some((term, Phase::Steady))
@@ -138,6 +160,21 @@ impl Memory {
             count: count.min(6),
             last: view.seen.now,
         })
+    }
+
+    fn linkless_at(&self, view: &View) -> BTreeMap<String, Linkless> {
+        let (now, clock) = (view.seen.now, view.seen.clock);
+        let begun = Linkless {
+            since: now,
+            clock,
+            told: now,
+        };
+        let runs = view.linkless().map(|it| it.answer.replication.run_id.clone());
+        runs.map(|run_id| {
+            let known = self.linkless.get(&run_id).copied();
+            (run_id, known.unwrap_or(begun))
+        })
+        .collect()
     }
 
     /// As a decision will find it, which reads this memory.
@@ -187,6 +224,9 @@ impl Memory {
             let refused = matches!(view.master(), Master::Ended(Proof::Refused));
             let run_id = record.master.as_ref().map(|master| master.run_id.clone());
             self.witnessed = run_id.filter(|_| refused);
+        }
+        for it in self.linkless.values_mut().filter(|it| it.is_due(seen.now)) {
+            it.told = seen.now;
         }
         let answers = seen.instances.values().filter_map(crate::observed::Instance::answer);
         let before = std::mem::take(&mut self.misdirected);

@@ -126,6 +126,8 @@ pub enum Reason {
     MasterOnSurplusPod,
     /// Another one should be master, and none is there that could.
     SwitchoverWaits,
+    /// A member has had no link to the master for long.
+    MemberWithoutLink,
     /// More than one instance takes writes.
     TwoMasters,
 }

@@ -194,6 +194,7 @@ fn stalls(reason: Reason) -> bool {
         | Reason::NoCandidate
         | Reason::ForeignData
         | Reason::MasterOnSurplusPod
+        | Reason::MemberWithoutLink
         | Reason::TwoMasters => true,
     }
 }

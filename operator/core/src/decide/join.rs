@@ -13,11 +13,18 @@ const SOON: Duration = Duration::from_millis(10);
 /// How soon one that is not.
 const LATER: Duration = Duration::from_millis(200);
 
+/// How soon a member that follows the master and has no link to it is told its credentials again, and the master those
+/// of its user: they may have been changed by hand, or restored.
+pub(crate) const TELL_AGAIN: Duration = Duration::from_secs(10);
+/// How soon a person is told.
+const LONG: Duration = Duration::from_secs(60);
+
 /// Joins while the master serves.
 pub(super) fn join(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
+    watch_linkless(view, master, aside);
     rename(view, master)
         .or_else(|| demote(view, master))
         .or_else(|| admit(view, master, aside))
@@ -116,9 +123,13 @@ pub(super) fn tell(view: &View, master: Living) -> Say {
         .filter(|member| member.stage != Stage::Leaving);
     let living: Vec<_> = staying.filter_map(|member| view.living(&member.process)).collect();
     let users = &master.answer.users;
+    let again = |it: &Living| {
+        let linkless = view.seen.memory.linkless.get(&it.answer.replication.run_id);
+        linkless.is_some_and(|linkless| linkless.is_due(view.seen.now))
+    };
     let without = living
         .iter()
-        .filter(|it| !users.contains(&names::replication_user(&it.instance.uid)));
+        .filter(|it| !users.contains(&names::replication_user(&it.instance.uid)) || again(it));
     let mut steps: Vec<_> = without
         .map(|it| Step::AddUser {
             on: on.clone(),
@@ -127,13 +138,50 @@ pub(super) fn tell(view: &View, master: Living) -> Say {
         .collect();
     let astray = living
         .iter()
-        .filter(|it| it.instance.attached && !follows(**it, &on.address));
+        .filter(|it| it.instance.attached && (!follows(**it, &on.address) || again(it)));
     let who = astray.filter_map(|it| it.instance.process());
     steps.extend(who.map(|who| Step::Follow {
         who,
         master: on.address.clone(),
     }));
     (!steps.is_empty()).then_some((steps, "follow the master"))
+}
+
+impl<'a> View<'a> {
+    /// Joining members that follow the serving master, and have neither a link to it nor a full sync going on.
+    pub(crate) fn linkless(&self) -> impl Iterator<Item = Living<'a>> {
+        let master = match self.master() {
+            Master::Serves(master) => Some(master.instance.address.as_str()),
+            _ => None,
+        };
+        let joining = self.living_at(Stage::Joining).map(|(_, living)| living);
+        joining.filter(move |it| {
+            let upstream = it.answer.replication.upstream.as_ref();
+            upstream.is_some_and(|up| Some(up.host.as_str()) == master && !up.link_up && !up.syncing)
+        })
+    }
+}
+
+/// Whoever waits for its link is looked at when it is due, and named when that lasts.
+fn watch_linkless(view: &View, master: Living, aside: &mut Aside) {
+    let (now, memory) = (view.seen.now, &view.seen.memory);
+    for it in view.linkless() {
+        let Some(linkless) = memory.linkless.get(&it.answer.replication.run_id) else {
+            continue;
+        };
+        aside.wake(TELL_AGAIN.saturating_sub(now.since(linkless.told)));
+        if now.since(linkless.since) >= LONG {
+            let text = format!(
+                "{} follows master {} and has had no link to it since {:.0}; it is told again every {} s. Is there a network policy or a firewall between them? Its log says more: kubectl logs {}",
+                it.instance.pod,
+                master.instance.pod,
+                linkless.clock,
+                TELL_AGAIN.as_secs(),
+                it.instance.pod
+            );
+            aside.note(Reason::MemberWithoutLink, text);
+        }
+    }
 }
 
 fn follows(it: Living, master: &str) -> bool {

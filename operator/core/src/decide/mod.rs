@@ -25,6 +25,7 @@ mod switch;
 mod view;
 
 pub use evidence::{Master, Proof};
+pub(crate) use join::TELL_AGAIN;
 pub use progress::Mark;
 pub use silence::Silence;
 pub(crate) use silence::last_heard;

@@ -1,6 +1,6 @@
 //! Members come and go: joins, leaves, scale, routing.
 
-use crate::world::{Fault, Pass, World, pod_name, reasons};
+use crate::world::{Fault, Link, Pass, World, pod_name, reasons};
 use redis_operator_core::names::{ROLE_MASTER, ROLE_REPLICA};
 use redis_operator_core::plan::{Label, Reason, Step};
 use redis_operator_core::record::{Phase, Stage};
@@ -344,6 +344,36 @@ fn d12_a_full_member_that_lost_its_link_no_longer_holds_writes_up() {
     world.cut.clear();
     world.settle();
     assert_eq!(world.master(), 0);
+}
+
+#[test]
+fn d12_a_member_with_a_wrong_password_is_told_the_right_one() {
+    let mut world = World::healthy(3);
+    world.server_mut(1).wrong_password = true;
+    world.server_mut(1).link = Link::Down(None);
+    let took = world.until(|world| world.server(1).is_linked());
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    world.settle();
+    assert_eq!(world.master(), 0);
+}
+
+#[test]
+fn d12_a_member_without_a_link_is_named_and_told_now_and_then() {
+    let mut world = World::healthy(2);
+    world.cut.insert((pod_name(1), pod_name(0)));
+    world.settle_for(Duration::from_secs(30));
+    let steps = world.steps;
+    let plan = world.settle_for(Duration::from_secs(60));
+    assert_eq!(reasons(&plan), [Reason::MemberWithoutLink], "{plan:?}");
+    assert!(plan.notes[0].message.starts_with(&pod_name(1)));
+    assert!(
+        world.steps - steps <= 14,
+        "a user and a command every 10 s: {}",
+        world.steps - steps
+    );
+    world.cut.clear();
+    world.settle();
+    world.assert_healthy();
 }
 
 #[test]

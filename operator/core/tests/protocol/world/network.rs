@@ -101,6 +101,7 @@ impl World {
         let cut = self.cut.contains(&(name.to_owned(), pod.name.clone()));
         let feeds = server.master || server.is_linked();
         let usable = !cut && feeds && server.mood != Mood::Loading && server.users.contains(&replica.attaches_as);
+        let usable = usable && !replica.wrong_password;
         usable.then(|| pod.name.clone())
     }
 

@@ -67,6 +67,8 @@ pub struct Server {
     pub stalled: Option<Moment>,
     /// Since when the writes of clients are held back, for 3 s.
     pub paused: Option<Moment>,
+    /// `masterauth` is not the password of its user on the master.
+    pub wrong_password: bool,
     /// Bytes that have arrived and wait to be applied.
     pub unread: u64,
     /// When anything arrived from its master last.
@@ -103,6 +105,7 @@ impl Server {
             misdirected: 0,
             stalled: None,
             paused: None,
+            wrong_password: false,
             unread: 0,
             heard: Moment::default(),
             late: None,

@@ -135,7 +135,7 @@ impl World {
                 server.users.remove(user);
             }
             Step::Follow { who, master } => {
-                server.attaches_as = names::replication_user(&who.uid);
+                (server.attaches_as, server.wrong_password) = (names::replication_user(&who.uid), false);
                 server.follow(master, now);
             }
             Step::Freeze(_) => server.follow("127.0.0.1", now),
