@@ -149,6 +149,7 @@ impl Scene for Leading<'_> {
 
     async fn observe(&mut self) -> Result<Option<Observed>, Error> {
         self.urgent.mark_unchanged();
+        self.held.look(self.context.clock.now());
         self.redis = latest(self.context, self.resource);
         let Some(redis) = &self.redis else {
             return Ok(None);

@@ -50,15 +50,11 @@ pub async fn observe(
     } = Pods::of(context, resource);
     let reread = resource.cluster.reread();
     record = ask(&resource.watch, &mut instances, record, &context.session.holder, reread).await?;
+    // What was heard is measured against this moment: whatever holds this pass up from here on is no silence.
+    let now = context.clock.now();
     let clock = Timestamp::now();
-    held.pods.note(
-        &all,
-        &instances,
-        written(&record),
-        &context.mirrors.nodes,
-        clock,
-        context.clock.now(),
-    );
+    held.pods
+        .note(&all, &instances, written(&record), &context.mirrors.nodes, clock, now);
     for node in held.pods.questions(clock) {
         if let Some(renewed) = departed::renewed(&context.clients.calls, &node, context.args.api_limit).await {
             held.pods.answer(&node, renewed);
@@ -73,7 +69,7 @@ pub async fn observe(
         set_holder,
         slice,
         memory: Default::default(),
-        now: context.clock.now(),
+        now,
         clock,
     })
 }

@@ -13,6 +13,7 @@ use redis_operator_core::api::{LastFailover, Redis, SecretKeyRef};
 use redis_operator_core::credentials::Passwords;
 use redis_operator_core::memory::Memory;
 use redis_operator_core::names;
+use redis_operator_core::observed::Moment;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
@@ -42,6 +43,8 @@ pub struct Resource {
 pub struct Held {
     /// What the core remembers.
     pub memory: Memory,
+    /// When a pass began last.
+    pub looked: Option<Moment>,
     /// Pods that were there.
     pub pods: Memories,
     /// The failover under way.
@@ -59,7 +62,18 @@ pub struct Held {
 /// In a namespace that is being deleted, each object that goes would cause a pass that is refused as a whole.
 const WHILE_ENDING: Duration = Duration::from_secs(2);
 
+/// A pass begins at least every 10 s. After so long without one this process slept.
+const ASLEEP: Duration = Duration::from_secs(20);
+
 impl Held {
+    /// A pass begins.
+    pub fn look(&mut self, now: Moment) {
+        let before = self.looked.replace(now);
+        if before.is_some_and(|before| now.since(before) >= ASLEEP) {
+            self.memory.slept(now);
+        }
+    }
+
     /// How long no pass makes sense.
     pub fn rest(&self) -> Option<Duration> {
         let rest = WHILE_ENDING.saturating_sub(self.ending?.elapsed());

@@ -216,6 +216,22 @@ impl Memory {
             .retain(|run_id, _| members().any(|process| process.run_id == *run_id));
     }
 
+    /// This process has not looked for long: whoever was away may have been there meanwhile, and patience begins anew.
+    /// What servers said, and what was done to them, stays as it was.
+    pub fn slept(&mut self, now: Moment) {
+        let absences = [
+            &mut self.ended_since,
+            &mut self.nobody_since,
+            &mut self.recordless_since,
+        ];
+        let absences = absences.into_iter().filter_map(Option::as_mut);
+        let successor = self.succeeded.iter_mut().map(|(_, since)| since);
+        let crashed = self.backing_off.values_mut();
+        for since in absences.chain(successor).chain(crashed) {
+            *since = now;
+        }
+    }
+
     /// Remembers what was answered, after the decision that compared it with the time before.
     pub fn settle(&mut self, seen: &Observed) {
         if let Found::Record(record) = &seen.record {

@@ -5,6 +5,11 @@ use crate::redis::{CallError, Connection, OpenError};
 use redis_operator_core::observed::{Answer, Moment, Reach};
 use redis_operator_core::replication::Upstream;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Events come several times a second. After so long without one this process was not running, or was short of time, and
+/// has listened to nobody: a silence begins anew.
+const ASLEEP: Duration = Duration::from_secs(5);
 
 /// A connection, as far as the state of a post depends on it.
 pub trait Line {
@@ -31,6 +36,8 @@ pub struct State<C = Connection> {
     /// When it was tried first, and heard last.
     tried: Option<Moment>,
     heard: Option<Moment>,
+    /// When anything was known last, be it that nothing answers.
+    touched: Option<Moment>,
     /// What the first attempt to open a connection finds is not known yet; nor, after a break, what the next one does.
     reopening: bool,
 }
@@ -52,17 +59,20 @@ impl<C: Line> State<C> {
             last: None,
             tried: None,
             heard: None,
+            touched: None,
             reopening: true,
         }
     }
 
     /// An attempt to connect begins.
     pub fn trying(&mut self, now: Moment) {
+        self.touch(now);
         self.tried.get_or_insert(now);
     }
 
     /// A connection is open; what it says is not known yet.
     pub fn opened(&mut self, connection: Arc<C>, now: Moment) {
+        self.touch(now);
         self.heard = Some(now);
         self.connection = Some(connection);
         (self.attached, self.answered) = (false, false);
@@ -70,6 +80,7 @@ impl<C: Line> State<C> {
 
     /// The attempt failed.
     pub fn not_opened(&mut self, error: &OpenError, now: Moment) -> bool {
+        self.touch(now);
         self.reopening = false;
         match error {
             OpenError::Refused => {
@@ -90,6 +101,7 @@ impl<C: Line> State<C> {
         if !self.holds(connection) {
             return false;
         }
+        self.touch(now);
         let news = self.last.as_ref().is_none_or(|last| gist(last) != gist(&answer));
         self.reopening = false;
         self.answered = true;
@@ -103,6 +115,7 @@ impl<C: Line> State<C> {
         if !self.holds(connection) {
             return false;
         }
+        self.touch(now);
         match error {
             CallError::Closed => self.broke(connection),
             CallError::TimedOut => {
@@ -178,6 +191,17 @@ impl<C: Line> State<C> {
             .is_some_and(|held| Arc::ptr_eq(held, connection))
     }
 
+    fn touch(&mut self, now: Moment) {
+        let before = self.touched.replace(now);
+        if before.is_none_or(|before| now.since(before) < ASLEEP) {
+            return;
+        }
+        (self.heard, self.tried) = (self.heard.and(Some(now)), self.tried.and(Some(now)));
+        if let Reach::Refused { since } | Reach::Silent { since, .. } = &mut self.reach {
+            *since = now;
+        }
+    }
+
     fn forget(&mut self) {
         self.connection = None;
         (self.attached, self.answered) = (false, false);
@@ -228,4 +252,54 @@ fn gist(answer: &Answer) -> Answer {
         ..upstream
     });
     gist
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Open;
+
+    impl Line for Open {
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+
+    fn at(millis: u64) -> Moment {
+        Moment(millis * 1000)
+    }
+
+    fn since(state: &State<Open>) -> Option<Moment> {
+        match state.reach() {
+            Reach::Silent { since, .. } | Reach::Refused { since } => Some(*since),
+            Reach::Untried | Reach::Answers(_) | Reach::Alive(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_silence_lasts_since_it_was_heard_last() {
+        let mut state = State::new();
+        state.opened(Arc::new(Open), at(0));
+        let line = state.connection().unwrap().clone();
+        state.failed(&line, &CallError::TimedOut, at(900));
+        assert_eq!(since(&state), Some(at(0)));
+        state.not_opened(&OpenError::Hung, at(1_400));
+        assert_eq!(since(&state), Some(at(0)));
+    }
+
+    /// SIGSTOP, or a machine that was suspended: the first question after it is not answered in time either.
+    #[test]
+    fn whoever_slept_has_listened_to_nobody_meanwhile() {
+        let mut state = State::new();
+        state.opened(Arc::new(Open), at(0));
+        let line = state.connection().unwrap().clone();
+        state.failed(&line, &CallError::TimedOut, at(60_000));
+        assert_eq!(since(&state), Some(at(60_000)));
+        state.not_opened(&OpenError::Refused, at(61_000));
+        state.not_opened(&OpenError::Refused, at(62_000));
+        assert_eq!(since(&state), Some(at(61_000)));
+        state.not_opened(&OpenError::Refused, at(120_000));
+        assert_eq!(since(&state), Some(at(120_000)));
+    }
 }

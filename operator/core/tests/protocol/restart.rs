@@ -63,6 +63,22 @@ fn d10_one_that_loads_for_ever_is_not_waited_for_for_ever() {
 }
 
 #[test]
+fn d17_an_operator_that_slept_has_waited_for_nobody() {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    restart_all(&mut world);
+    world.mood(0, crate::world::Mood::Loading);
+    world.settle_for(Duration::from_secs(5));
+    let before = world.record().term;
+    world.tick(Duration::from_secs(300));
+    let now = world.now;
+    world.operator.memory.slept(now);
+    world.settle_for(Duration::from_secs(50));
+    assert_eq!(world.record().term, before, "{}", world.story());
+    world.settle_for(Duration::from_secs(20));
+    assert_eq!(world.published(), Some(1));
+}
+
+#[test]
 fn d17_a_restart_of_everything_says_what_it_found() {
     let mut world = World::healthy_on(3, Disk::Rdb);
     restart_all(&mut world);
