@@ -263,7 +263,7 @@ async fn settle(
     seen: &Observed,
     plan: &Plan,
 ) -> Result<Settled, Error> {
-    let troubles = converge(context, resource, held, redis, &seen.record).await;
+    let troubles = converge(context, resource, held, redis, seen).await;
     report(context, resource, held, redis, seen, plan, &troubles).await?;
     Ok(if troubles.is_empty() {
         Settled::Done

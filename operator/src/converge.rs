@@ -12,7 +12,9 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use redis_operator_core::api::Redis;
 use redis_operator_core::credentials::application_password;
+use redis_operator_core::decide::View;
 use redis_operator_core::names;
+use redis_operator_core::observed::Observed;
 use redis_operator_core::record::Found;
 use redis_operator_core::resources::{self, Inputs, Refusal, Resources};
 use redis_operator_core::status::Trouble;
@@ -26,16 +28,16 @@ pub async fn converge(
     resource: &Resource,
     held: &mut Held,
     redis: &Redis,
-    record: &Found,
+    seen: &Observed,
 ) -> Vec<Trouble> {
-    if matches!(record, Found::Newer(_)) || redis.metadata.deletion_timestamp.is_some() {
+    if matches!(seen.record, Found::Newer(_)) || redis.metadata.deletion_timestamp.is_some() {
         return vec![];
     }
     let live = Live::of(&context.mirrors, &resource.namespace, &resource.name);
     if !may_write(context, resource, &live).await {
         return vec![];
     }
-    let built = match desired(context, resource, held, redis, record, &live).await {
+    let built = match desired(context, resource, held, redis, seen, &live).await {
         Ok(built) => built,
         Err(trouble) => {
             touch(context, resource, &live).await;
@@ -101,7 +103,7 @@ async fn desired(
     resource: &Resource,
     held: &mut Held,
     redis: &Redis,
-    record: &Found,
+    seen: &Observed,
     live: &Live,
 ) -> Result<Resources, Trouble> {
     let password = password(context, held, redis, &resource.namespace).await;
@@ -114,9 +116,8 @@ async fn desired(
         application_password: password.as_deref(),
         holder: &context.session.holder,
         replicas: replicas(
-            redis.spec.replicas,
+            seen,
             &resource.name,
-            record,
             live.stateful_set.as_ref().and_then(|set| set.spec.as_ref()?.replicas),
         ),
     };
@@ -197,19 +198,20 @@ fn trouble(namespace: &str, change: Change) -> Option<Trouble> {
     })
 }
 
-/// Pods to run: what the user wants, and those above it that the record still names. Lowered by finished leaves alone.
+/// Pods to run: what the user wants, one more while a roll of fewer than three goes on, and those above that the record
+/// still names. Lowered by finished leaves alone.
 ///
-/// `wanted` of the resource with this name, and how many its StatefulSet has `now`.
-pub fn replicas(wanted: i32, name: &str, record: &Found, now: Option<i32>) -> i32 {
-    let named = match record {
-        Found::Record(record) => {
-            let ordinals = record
-                .processes()
-                .filter_map(|process| names::ordinal(&process.pod, name));
-            ordinals.max().map_or(0, |highest| highest.saturating_add(1))
-        }
-        Found::Absent | Found::Newer(_) | Found::Nonsense(_) => now.unwrap_or_default(),
+/// `name` is the resource's; its StatefulSet has `now` at present.
+pub fn replicas(seen: &Observed, name: &str, now: Option<i32>) -> i32 {
+    let plain = i32::try_from(seen.desired.replicas).unwrap_or(i32::MAX);
+    let Found::Record(record) = &seen.record else {
+        return plain.max(now.unwrap_or_default());
     };
+    let ordinals = record
+        .processes()
+        .filter_map(|process| names::ordinal(&process.pod, name));
+    let named = ordinals.max().map_or(0, |highest| highest.saturating_add(1));
+    let wanted = i32::try_from(View::new(seen, record).wanted()).unwrap_or(i32::MAX);
     wanted.max(named)
 }
 

@@ -8,6 +8,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
 use redis_operator_core::observed::{Departed, Instance, Moment};
 use redis_operator_core::record::Record;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +33,49 @@ struct Memory {
     vanished: Option<Timestamp>,
     noticed: Moment,
     read: Option<Timestamp>,
-    /// The first and the last renewal read since: times of the kubelet's clock, compared with each other alone.
-    renewals: Option<(Timestamp, Timestamp)>,
+    renewals: Option<Renewals>,
+}
+
+/// What a kubelet's Lease showed since a pod vanished.
+#[derive(Clone, Copy)]
+struct Renewals {
+    /// The first and the last renewal: times of the kubelet's clock, compared with each other alone.
+    first: Timestamp,
+    last: Timestamp,
+    /// When they were first seen, on the operator's clock, which cannot be set.
+    first_seen: Moment,
+    last_seen: Moment,
+}
+
+impl Renewals {
+    fn begin(renewed: Timestamp, now: Moment) -> Self {
+        Self {
+            first: renewed,
+            last: renewed,
+            first_seen: now,
+            last_seen: now,
+        }
+    }
+
+    /// One that lies before the others was written after the node's clock had been set back: it begins anew.
+    fn then(self, renewed: Timestamp, now: Moment) -> Self {
+        match renewed.cmp(&self.last) {
+            Ordering::Less => Self::begin(renewed, now),
+            Ordering::Equal => self,
+            Ordering::Greater => Self {
+                last: renewed,
+                last_seen: now,
+                ..self
+            },
+        }
+    }
+
+    /// For how long the kubelet was seen alive, by both clocks: one that was set forward proves nothing.
+    fn span(self) -> Duration {
+        let seconds = self.last.as_second().saturating_sub(self.first.as_second());
+        let told = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        told.min(self.last_seen.since(self.first_seen))
+    }
 }
 
 impl Memories {
@@ -91,12 +133,12 @@ impl Memories {
         asked.collect()
     }
 
-    /// A kubelet renewed its Lease.
-    pub fn answer(&mut self, node: &str, renewed: Timestamp) {
+    /// A kubelet renewed its Lease, as read `now`.
+    pub fn answer(&mut self, node: &str, renewed: Timestamp, now: Moment) {
         let gone = |memory: &&mut Memory| memory.node == node && memory.vanished.is_some();
         for memory in self.0.values_mut().filter(gone) {
-            let (first, _) = memory.renewals.unwrap_or((renewed, renewed));
-            memory.renewals = Some((first, renewed));
+            let before = memory.renewals;
+            memory.renewals = Some(before.map_or(Renewals::begin(renewed, now), |before| before.then(renewed, now)));
         }
     }
 
@@ -107,12 +149,9 @@ impl Memories {
             .iter()
             .filter_map(|(uid, memory)| memory.vanished.map(|_| (uid.clone(), memory)));
         gone.map(|(uid, memory)| {
-            let outlived = memory.renewals.and_then(|(first, last)| {
-                let seconds = last
-                    .as_second()
-                    .saturating_sub(first.as_second())
-                    .saturating_sub(memory.grace);
-                u64::try_from(seconds).ok().map(Duration::from_secs)
+            let outlived = memory.renewals.map(|renewals| {
+                let grace = Duration::from_secs(u64::try_from(memory.grace).unwrap_or_default());
+                renewals.span().saturating_sub(grace)
             });
             let booted = memory.boot.is_some() && boot(nodes, &memory.node).is_some_and(|now| memory.boot != Some(now));
             let node_lost = booted || out_of_service(nodes, &memory.node);
@@ -151,4 +190,28 @@ fn out_of_service(nodes: &Store<Node>, node: &str) -> bool {
     let node = nodes.get(&ObjectRef::new(node));
     let taints = node.as_ref().and_then(|node| node.spec.as_ref()?.taints.as_ref());
     taints.is_some_and(|taints| taints.iter().any(|taint| taint.key == OUT_OF_SERVICE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Renewals every 10 s by a clock that is set by so many seconds after the first, for as long as given.
+    fn span(step: i64, seconds: i64) -> Duration {
+        let at = |second: i64| Timestamp::from_second(1_000_000 + second).unwrap();
+        let moment = |second: i64| Moment(u64::try_from(second).unwrap() * 1_000_000);
+        let mut renewals = Renewals::begin(at(0), moment(1));
+        for second in (10..=seconds).step_by(10) {
+            renewals = renewals.then(at(second + step), moment(second + 1));
+            renewals = renewals.then(at(second + step), moment(second + 6));
+        }
+        renewals.span()
+    }
+
+    #[test]
+    fn d19_a_kubelet_outlives_a_pod_by_two_clocks() {
+        assert_eq!(span(0, 60), Duration::from_secs(60));
+        assert_eq!(span(3600, 20), Duration::from_secs(20), "set forward");
+        assert_eq!(span(-3600, 60), Duration::from_secs(50), "set back: it begins anew");
+    }
 }

@@ -3,6 +3,7 @@
 use crate::controller::Context;
 use crate::departed;
 use crate::error::Error;
+use crate::evacuation::evacuating;
 use crate::fail_point;
 use crate::pods;
 use crate::resource::{Held, Resource};
@@ -17,6 +18,7 @@ use redis_operator_core::api::Redis;
 use redis_operator_core::names;
 use redis_operator_core::observed::{Desired, Instance, Observed};
 use redis_operator_core::record::{Found, Record};
+use redis_operator_core::resources::revision;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -47,7 +49,7 @@ pub async fn observe(
         all,
         own: mut instances,
         set_holder,
-    } = Pods::of(context, resource);
+    } = Pods::of(context, resource, redis);
     let reread = resource.cluster.reread();
     record = ask(&resource.watch, &mut instances, record, &context.session.holder, reread).await?;
     // What was heard is measured against this moment: whatever holds this pass up from here on is no silence.
@@ -57,7 +59,7 @@ pub async fn observe(
         .note(&all, &instances, written(&record), &context.mirrors.nodes, clock, now);
     for node in held.pods.questions(clock) {
         if let Some(renewed) = departed::renewed(&context.clients.calls, &node, context.args.api_limit).await {
-            held.pods.answer(&node, renewed);
+            held.pods.answer(&node, renewed, context.clock.now());
         }
     }
     Ok(Observed {
@@ -120,7 +122,7 @@ struct Pods {
 }
 
 impl Pods {
-    fn of(context: &Context, resource: &Resource) -> Self {
+    fn of(context: &Context, resource: &Resource, redis: &Redis) -> Self {
         let set = ObjectRef::<StatefulSet>::new(&names::object(&resource.name)).within(&resource.namespace);
         let set = context.mirrors.stateful_sets.get(&set);
         let all = context.mirrors.pods_of(&resource.namespace, &resource.name);
@@ -134,11 +136,18 @@ impl Pods {
         let ours = |set: &StatefulSet| set.owner_references().iter().any(|owner| owner.uid == resource.uid);
         // A StatefulSet of that name which belongs to somebody else: so do its pods.
         let ours = set.as_deref().is_none_or(ours);
-        let own = all
-            .iter()
-            .filter(|_| ours)
-            .filter_map(|pod| pods::instance(pod, &resource.name, set.as_deref()));
-        let own = own.map(|instance| (instance.pod.clone(), instance)).collect();
+        let revision = revision(&redis.spec);
+        let own = all.iter().filter(|_| ours).filter_map(|pod| {
+            let instance = pods::instance(pod, &resource.name, set.as_deref())?;
+            let node = context.mirrors.nodes.get(&ObjectRef::new(&instance.node));
+            Some(Instance {
+                stale: pod.annotations().get(names::ANNOTATION_SPEC) != Some(&revision),
+                evacuating: evacuating(pod, node.as_deref()),
+                ..instance
+            })
+        });
+        let mut own = own.map(|instance| (instance.pod.clone(), instance)).collect();
+        pods::part(&mut own);
         Self { all, own, set_holder }
     }
 }
@@ -166,8 +175,15 @@ pub fn desired(redis: &Redis) -> Desired {
         policy: redis.spec.policy,
         down_after: redis.spec.down_after(),
         durable: redis.spec.storage.is_some(),
+        incompatible: None,
         deleting: redis.metadata.deletion_timestamp.is_some(),
         elect: redis.annotations().get(names::ANNOTATION_ELECT).cloned(),
-        ended: redis.annotations().get(names::ANNOTATION_ENDED).cloned(),
+        ended: redis
+            .annotations()
+            .get(names::ANNOTATION_ENDED)
+            .into_iter()
+            .flat_map(|all| all.split(','))
+            .map(|run_id| run_id.trim().to_owned())
+            .collect(),
     }
 }

@@ -9,6 +9,7 @@ pub mod converge;
 pub mod departed;
 mod duration;
 pub mod error;
+pub mod evacuation;
 pub mod events;
 pub mod execute;
 pub mod fail_point;

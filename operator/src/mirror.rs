@@ -79,19 +79,20 @@ impl Mirrors {
         );
         let all = redis.clone();
         let users = move |secret: &PartialObjectMeta<Secret>| users_of(&all, secret);
+        let pods: Store<Pod> = owned(&mut tasks, scope, triggers);
+        let running = pods.clone();
+        let on = move |node: &Node| running_on(&running, node);
         let mirrors = Self {
             versions: mirror(&mut tasks, scope.every(), scope.config(), triggers, only_version, users),
             redis,
-            pods: owned(&mut tasks, scope, triggers),
+            pods,
             stateful_sets: owned(&mut tasks, scope, triggers),
             config_maps: owned(&mut tasks, scope, triggers),
             secrets: owned(&mut tasks, scope, triggers),
             services: owned(&mut tasks, scope, triggers),
             disruption_budgets: owned(&mut tasks, scope, triggers),
             slices: owned(&mut tasks, scope, triggers),
-            nodes: mirror(&mut tasks, scope.cluster(), scope.config(), triggers, trim_node, |_| {
-                None
-            }),
+            nodes: mirror(&mut tasks, scope.cluster(), scope.config(), triggers, trim_node, on),
         };
         (mirrors, tasks)
     }
@@ -266,6 +267,13 @@ fn users_of(all: &Store<Guarded>, secret: &PartialObjectMeta<Secret>) -> Vec<Obj
         .filter_map(|redis| redis.0.as_ref().ok())
         .map(ObjectRef::from_obj)
         .collect()
+}
+
+/// The resources with pods on this node: it may have been cordoned.
+fn running_on(pods: &Store<Pod>, node: &Node) -> Vec<ObjectRef<Redis>> {
+    let on = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == node.metadata.name.as_ref();
+    let pods = pods.state_filter(|pod| on(pod));
+    pods.iter().filter_map(|pod| redis_of(pod.as_ref())).collect()
 }
 
 /// Of the Secrets of a whole cluster nothing is kept but where they are and which version they have.

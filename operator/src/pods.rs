@@ -1,11 +1,11 @@
 //! Pods as a decision sees them.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
 use kube::ResourceExt;
 use redis_operator_core::names;
 use redis_operator_core::observed::{Container, Instance, Reach};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod of the resource, before its instance was asked anything; none if the pod is somebody else's.
 pub fn instance(pod: &Pod, redis: &str, stateful_set: Option<&StatefulSet>) -> Option<Instance> {
@@ -23,21 +23,49 @@ pub fn instance(pod: &Pod, redis: &str, stateful_set: Option<&StatefulSet>) -> O
             .as_ref()
             .and_then(|spec| spec.node_name.clone())
             .unwrap_or_default(),
-        address: pod
-            .status
-            .as_ref()
-            .and_then(|status| status.pod_ip.clone())
-            .unwrap_or_default(),
+        address: address(pod),
         label: pod.labels().get(names::LABEL_ROLE).cloned(),
         deleting: pod.metadata.deletion_timestamp.is_some(),
         container: container(pod),
         outdated: stateful_set.is_some_and(|set| is_outdated(pod, set)),
+        stale: false,
+        evacuating: None,
         trouble: trouble(pod),
         reach: Reach::Untried,
         last: None,
         attached: false,
         pod: name,
     })
+}
+
+/// A pod whose containers have all ended keeps an address in its status that another pod may have by now.
+fn address(pod: &Pod) -> String {
+    let status = pod.status.as_ref();
+    let over = |status: &&PodStatus| matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"));
+    let address = status
+        .filter(|status| !over(status))
+        .and_then(|status| status.pod_ip.clone());
+    address.unwrap_or_default()
+}
+
+/// Two pods with one address: a status is late, and one process would be counted twice. Only a single one that runs keeps
+/// it.
+pub fn part(instances: &mut BTreeMap<String, Instance>) {
+    let mut sharing: BTreeMap<String, Vec<(String, bool)>> = BTreeMap::new();
+    for it in instances.values().filter(|it| !it.address.is_empty()) {
+        let running = it.container.started_micros.is_some();
+        let all = sharing.entry(it.address.clone()).or_default();
+        all.push((it.pod.clone(), running));
+    }
+    for all in sharing.into_values().filter(|all| all.len() > 1) {
+        let running = all.iter().filter(|(_, running)| *running).count();
+        let lose = all.into_iter().filter(|(_, runs)| !runs || running > 1);
+        for (pod, _) in lose {
+            if let Some(instance) = instances.get_mut(&pod) {
+                instance.address.clear();
+            }
+        }
+    }
 }
 
 /// `currentRevision` never advances under OnDelete; the pod's own hash against `updateRevision` tells.
@@ -159,6 +187,40 @@ mod tests {
         let labels = json!({ "redis": "a", "role": "master" });
         let metadata = json!({ "name": "redis-a-0", "uid": "u", "labels": labels, "ownerReferences": owner });
         serde_json::from_value(json!({ "metadata": metadata, "status": {} })).unwrap()
+    }
+
+    #[test]
+    fn one_process_is_not_counted_as_two() {
+        let at = |name: &str, phase: &str, running: bool| {
+            let state = if running {
+                json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } })
+            } else {
+                json!({})
+            };
+            let containers = json!([{ "name": "redis", "image": "", "imageID": "", "ready": running, "restartCount": 0, "state": state }]);
+            let status = json!({ "phase": phase, "podIP": "10.0.0.1", "containerStatuses": containers });
+            let pod =
+                serde_json::from_value(json!({ "metadata": { "name": name, "uid": name }, "status": status })).unwrap();
+            instance(&pod, "a", None).unwrap()
+        };
+        let addresses = |all: [Instance; 2]| {
+            let mut all = all.map(|it| (it.pod.clone(), it)).into();
+            part(&mut all);
+            all.into_values().map(|it| it.address).collect::<Vec<_>>()
+        };
+        let (one, other) = ("redis-a-0", "redis-a-1");
+        assert_eq!(
+            addresses([at(one, "Running", true), at(other, "Failed", false)]),
+            ["10.0.0.1", ""]
+        );
+        assert_eq!(
+            addresses([at(one, "Running", false), at(other, "Running", true)]),
+            ["", "10.0.0.1"]
+        );
+        assert_eq!(
+            addresses([at(one, "Running", true), at(other, "Running", true)]),
+            ["", ""]
+        );
     }
 
     #[test]

@@ -4,11 +4,12 @@ use crate::event::Event;
 use crate::operator::Planned;
 use crate::settings::Class;
 use crate::world::{Time, World, text};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use redis_operator_core::names;
 use redis_operator_core::record::{Phase, Record, Stage};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long it may take to come to rest after the last fault.
 const REST: Time = 400_000_000;
@@ -100,7 +101,7 @@ impl World {
                 missing.len()
             )
         });
-        if self.settings.class == Class::Single {
+        if self.settings.class != Class::Chaos {
             let by: Vec<_> = missing
                 .iter()
                 .filter_map(|n| self.ledger.writes[*n as usize])
@@ -122,7 +123,7 @@ impl World {
             return;
         };
         let late = self.now.saturating_sub(*frozen) > FENCE;
-        if late && !self.servers[number].hung_once && self.settings.class == Class::Single {
+        if late && !self.servers[number].hung_once && self.settings.class != Class::Chaos {
             self.violation(format!(
                 "promise 7: {} takes writes {} ms after the freeze",
                 text::run(number),
@@ -280,13 +281,13 @@ impl World {
             .flat_map(|record| record.processes())
             .filter(|process| !process.ended);
         let ended: Vec<_> = ended.map(|process| process.run_id.clone()).collect();
-        let ended: Vec<_> = ended
+        let ended: BTreeSet<_> = ended
             .into_iter()
             .filter(|run| text::read_run(run).is_some_and(|run| !self.servers[run].is_alive()))
             .collect();
         let pods: Vec<_> = self.api.pods.keys().cloned().collect();
         let choice = |n: u32, of: &[String]| of.get(n as usize % of.len().max(1)).cloned();
-        let (ended, elect) = (choice(turn, &ended), choice(turn / 2, &pods).filter(|_| turn > 3));
+        let elect = choice(turn / 2, &pods).filter(|_| turn > 3);
         self.log(|| format!("a person declares {ended:?} to have ended, and names {elect:?}"));
         self.want(|desired| (desired.ended, desired.elect) = (ended, elect));
     }
@@ -336,12 +337,10 @@ impl World {
         )?;
         let wanted = self.api.redis.desired.replicas as usize;
         let ordinal = self.pods[master.pod as usize].ordinal as usize;
-        // the master stays where it is, and so do those below it
-        let others = wanted.max(ordinal + 1) - 1;
-        let surplus = ordinal + 1 > wanted;
+        want(ordinal < wanted, "the master is beyond the wanted pods")?;
         let full = record.at(Stage::Full).count();
         want(
-            full + 1 >= wanted.min(others + 1) && (surplus || full == others),
+            full + 1 == wanted && self.api.pods.len() == wanted,
             "members are missing",
         )?;
         want(full == record.members.len(), "a member is not full")?;
@@ -364,6 +363,9 @@ impl World {
                 want(it.data == master.data, "data differs")?;
             }
         }
+        let spec = self.api.redis.spec.to_string();
+        let made_for = |pod: &std::sync::Arc<Pod>| pod.annotations().get(names::ANNOTATION_SPEC) == Some(&spec);
+        want(self.api.pods.values().all(made_for), "a pod was made for another spec")?;
         want(!self.pods.iter().any(|pod| pod.doomed && !pod.over), "a pod is going")?;
         want(
             self.operators.iter().any(|it| it.alive && !it.paused && it.leads()),
@@ -398,6 +400,9 @@ impl World {
                 .filter(|n| !data.has(**n))
                 .filter_map(|n| self.ledger.writes[*n as usize])
                 .collect();
+            if self.settings.class == Class::Planned && self.settings.replicas > 1 && !lost.is_empty() {
+                self.violation(format!("{} writes were lost without any failure", lost.len()));
+            }
             for (by, _) in lost {
                 let why = self.why_lost(by);
                 self.coverage.count(why, 1);
@@ -413,6 +418,7 @@ impl World {
             (_, _) if self.settings.replicas == 1 || self.api.redis.desired.replicas == 1 => {
                 "plain writes lost: of one alone"
             }
+            (Class::Planned, _) => "plain writes lost in planned changes",
             (Class::Chaos, _) => "plain writes lost in chaos",
             (Class::Single, it) if it.hung_once => "plain writes lost: by one that hung",
             (Class::Single, it) if it.unplugged => "plain writes lost: by one whose node lost its power",

@@ -74,6 +74,12 @@ pub enum Action {
     KillAll,
     /// So many are wanted.
     Scale(u32),
+    /// The spec asks for other pods.
+    Roll,
+    /// The spec asks for pods that cannot start, for a while.
+    RollBroken,
+    /// A node is cordoned, for a while.
+    Cordon(u8),
     /// The policy changes.
     SetPolicy(Policy),
     /// `downAfter` changes, in milliseconds.
@@ -94,6 +100,10 @@ pub enum Action {
     HealApi(u8),
     /// The API server is back.
     ApiBack,
+    /// The spec is what it was before.
+    RollBack(u32),
+    /// Pods may come again.
+    Uncordon(u8),
 }
 
 impl Action {
@@ -138,6 +148,16 @@ impl Plan {
         let random = &mut Random::new(seed ^ 0xfa17);
         let mut plan = Self::default();
         match settings.class {
+            Class::Planned => {
+                for _ in 0..random.between(1, 4) {
+                    plan.faults.push(Fault {
+                        after: random.below(1_500_000),
+                        waits: true,
+                        action: planned(random, settings.nodes),
+                        lasts: length(random),
+                    });
+                }
+            }
             Class::Single => {
                 for _ in 0..random.between(1, 4) {
                     if random.chance(250) {
@@ -207,10 +227,21 @@ fn way(random: &mut Random) -> Way {
 
 /// What the user asks for.
 fn change(random: &mut Random) -> Action {
-    match random.below(4) {
+    match random.below(7) {
         0 | 1 => Action::Scale(random.between(2, 6) as u32),
-        2 => Action::SetPolicy(random.pick(&[Policy::Availability, Policy::Durability])),
+        2 | 3 => Action::Roll,
+        4 => Action::RollBroken,
+        5 => Action::SetPolicy(random.pick(&[Policy::Availability, Policy::Durability])),
         _ => Action::SetDownAfter(random.pick(&[500, 1000, 2000])),
+    }
+}
+
+/// What somebody does to a healthy set.
+fn planned(random: &mut Random, nodes: u8) -> Action {
+    match random.below(6) {
+        0 => Action::DeletePod(target(random)),
+        1 => Action::Cordon(random.below(u64::from(nodes)) as u8),
+        _ => change(random),
     }
 }
 

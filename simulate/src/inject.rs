@@ -51,6 +51,8 @@ impl World {
                 | Action::ResumeOperator(_)
                 | Action::HealApi(_)
                 | Action::ApiBack
+                | Action::RollBack(_)
+                | Action::Uncordon(_)
         );
         if is_end {
             self.plan.open -= 1;
@@ -79,6 +81,8 @@ impl World {
             Action::ResumeOperator(operator) => self.resume_operator(usize::from(operator)),
             Action::HealApi(operator) => self.operators[usize::from(operator)].api_cut = false,
             Action::ApiBack => self.api.away = None,
+            Action::RollBack(spec) => self.want_spec(spec),
+            Action::Uncordon(node) => self.cordon(node, false),
             _ => {}
         }
     }
@@ -163,6 +167,17 @@ impl World {
                 self.api.away = Some(refuses);
                 return Some(Action::ApiBack);
             }
+            Action::RollBroken if self.api.away.is_none() => {
+                let before = self.api.good_spec();
+                let broken = self.api.specs + 1;
+                self.api.broken.insert(broken);
+                self.want_spec(broken);
+                return Some(Action::RollBack(before));
+            }
+            Action::Cordon(node) if self.api.away.is_none() => {
+                self.cordon(node, true);
+                return Some(Action::Uncordon(node));
+            }
             Action::DeletePod(target) => {
                 let name = self.pod_of(target)?;
                 self.api_does(|world| world.delete_pod(&name));
@@ -191,6 +206,7 @@ impl World {
                 }
             }
             Action::Scale(replicas) => self.api_does(|world| world.want(|desired| desired.replicas = replicas)),
+            Action::Roll => self.api_does(|world| world.want_spec(world.api.specs + 1)),
             Action::SetPolicy(policy) => self.api_does(|world| world.want(|desired| desired.policy = policy)),
             Action::SetDownAfter(millis) => {
                 self.api_does(|world| world.want(|desired| desired.down_after = Duration::from_millis(millis)));

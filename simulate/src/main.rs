@@ -29,9 +29,10 @@ fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let class = match args.class.as_deref() {
         None => None,
+        Some("planned") => Some(Class::Planned),
         Some("single") => Some(Class::Single),
         Some("chaos") => Some(Class::Chaos),
-        Some(other) => bail!("{other:?} is no class: write single or chaos"),
+        Some(other) => bail!("{other:?} is no class: write planned, single or chaos"),
     };
     let Some((from, to)) = args.seeds.split_once("..") else {
         return Ok(one(number(&args.seeds)?, class, args.whole));

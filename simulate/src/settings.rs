@@ -8,6 +8,8 @@ use std::time::Duration;
 /// What may go wrong in a run, and so what is demanded of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
+    /// Changes that somebody planned, one at a time, and no failure: no write may be lost at all.
+    Planned,
     /// One failure at a time, and health before the next one: nothing that WAIT acknowledged may be lost.
     Single,
     /// Anything: the invariants hold, and it comes to rest.
@@ -69,10 +71,10 @@ impl Settings {
     /// The world of a seed.
     pub fn draw(seed: u64) -> Self {
         let random = &mut Random::new(seed);
-        let class = if random.chance(500) {
-            Class::Single
-        } else {
-            Class::Chaos
+        let class = match random.below(5) {
+            0 => Class::Planned,
+            1 | 2 => Class::Single,
+            _ => Class::Chaos,
         };
         let replicas = match random.below(20) {
             0 => 1,
@@ -88,7 +90,7 @@ impl Settings {
         Self {
             class,
             // one failure of a node is one failure of an instance
-            nodes: if class == Class::Single { 5 } else { 3 },
+            nodes: if class == Class::Chaos { 3 } else { 5 },
             operators: 2,
             clients: 2,
             replicas,

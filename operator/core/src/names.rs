@@ -39,12 +39,15 @@ pub const ANNOTATION_APPLIED: &str = "redis-operator.dev/applied";
 pub const ANNOTATION_HOLDER: &str = "redis-operator.dev/holder";
 /// Annotation by which a person names the pod to promote where the evidence is ambiguous.
 pub const ANNOTATION_ELECT: &str = "redis-operator.dev/elect";
-/// Annotation of a resource: the run id of a process that a person declares to have ended.
+/// Annotation of a resource: the run ids, with commas between them, of processes that a person declares to have ended.
 pub const ANNOTATION_ENDED: &str = "redis-operator.dev/ended";
 /// Annotation on the EndpointSlice: the term that published it.
 pub const ANNOTATION_TERM: &str = "redis-operator.dev/term";
 /// Annotation on the pods: hash of the redis.conf that the process has read.
 pub const ANNOTATION_CONFIG: &str = "redis-operator.dev/config";
+
+/// Annotation on the pods: hash of what the spec says about pods. It changes when the spec does, and not with the operator.
+pub const ANNOTATION_SPEC: &str = "redis-operator.dev/spec";
 
 /// Label on the Services: which of the four it is (`all`, `headless`, `master`, `replica`).
 pub const LABEL_SERVICE: &str = "redis-operator.dev/service";

@@ -106,6 +106,11 @@ pub struct Instance {
     pub container: Container,
     /// It was made from an older revision of the StatefulSet than the current one.
     pub outdated: bool,
+    /// The spec that it was made for asked for another pod than the present one does: it is replaced when its turn comes.
+    /// A newer operator alone makes outdated pods, never stale ones.
+    pub stale: bool,
+    /// Why it will not stay on its node, for people: evicted, cordoned, a taint. None if nothing says so.
+    pub evacuating: Option<String>,
     /// What Kubernetes says of a pod that cannot run: cannot be scheduled, image cannot be pulled, crashes.
     pub trouble: Option<String>,
     /// What the instance answers.
@@ -154,12 +159,15 @@ pub struct Desired {
     pub down_after: Duration,
     /// Data outlives pods: there is a volume claim.
     pub durable: bool,
+    /// Why the wanted image cannot follow the running servers, for people: it is never rolled out. None if nothing is known
+    /// against it.
+    pub incompatible: Option<String>,
     /// The resource is being deleted.
     pub deleting: bool,
     /// The pod that a person named as the one to promote where the evidence is ambiguous.
     pub elect: Option<String>,
-    /// The run id of the process that a person declared to have ended.
-    pub ended: Option<String>,
+    /// The run ids of the processes that a person declared to have ended.
+    pub ended: BTreeSet<String>,
 }
 
 /// All that a decision may read.

@@ -130,6 +130,12 @@ pub enum Reason {
     MemberWithoutLink,
     /// More than one instance takes writes.
     TwoMasters,
+    /// The pods are being replaced by ones that follow the present spec.
+    Rolling,
+    /// A replaced pod does not come into sync: the others stay as they are.
+    RollStuck,
+    /// The present spec cannot be rolled out.
+    RollRefused,
 }
 
 /// What to do next.

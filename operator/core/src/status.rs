@@ -116,7 +116,9 @@ impl Facts {
             ready: synced.saturating_add(usize::from(serving.is_some())),
             synced,
             safe_wait: i32::try_from(record.quorum).unwrap_or(i32::MAX),
-            settled: guard == Some(record.quorum) && record.members.values().all(|member| member.stage == Stage::Full),
+            settled: guard == Some(record.quorum)
+                && record.members.values().all(|member| member.stage == Stage::Full)
+                && !seen.instances.values().any(|instance| instance.stale),
         }
     }
 
@@ -185,7 +187,7 @@ impl Facts {
 /// Nothing goes on until a person, or a fault's end, changes something.
 fn stalls(reason: Reason) -> bool {
     match reason {
-        Reason::WaitingForPods | Reason::SwitchoverWaits => false,
+        Reason::WaitingForPods | Reason::SwitchoverWaits | Reason::Rolling => false,
         Reason::RecordOfNewerVersion
         | Reason::RecordUnreadable
         | Reason::AmbiguousData
@@ -195,7 +197,9 @@ fn stalls(reason: Reason) -> bool {
         | Reason::ForeignData
         | Reason::MasterOnSurplusPod
         | Reason::MemberWithoutLink
-        | Reason::TwoMasters => true,
+        | Reason::TwoMasters
+        | Reason::RollStuck
+        | Reason::RollRefused => true,
     }
 }
 

@@ -12,7 +12,7 @@ use redis_operator_core::names;
 use redis_operator_core::observed::{Desired, Policy};
 use redis_operator_core::plan::Label;
 use redis_operator_core::record::{Found, Record};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub struct Redis {
     pub version: u64,
     /// What is wanted.
     pub desired: Desired,
+    /// The number of its spec, as far as that is about pods.
+    pub spec: u32,
     /// Its record.
     pub record: Option<Arc<Record>>,
 }
@@ -51,6 +53,12 @@ pub struct Api {
     pub renewed: Vec<Timestamp>,
     /// It does not answer: refuses (true) or is silent (false).
     pub away: Option<bool>,
+    /// The highest number of a spec.
+    pub specs: u32,
+    /// Specs whose pods cannot start.
+    pub broken: BTreeSet<u32>,
+    /// Nodes that take no new pods.
+    pub cordoned: BTreeSet<u8>,
 }
 
 /// A change that a watch tells.
@@ -83,8 +91,8 @@ pub enum Request {
     Label(String, String, String, Label),
     /// DELETE with uid and version.
     DeletePod(String, String, String),
-    /// Apply of the StatefulSet with version: holder and replicas.
-    ApplySet(Option<String>, String, i32),
+    /// Apply of the StatefulSet with version: holder, replicas and the number of the spec.
+    ApplySet(Option<String>, String, i32, u32),
     /// GET of a kubelet's Lease.
     Renewed(u8),
     /// Patch of the rest of the status.
@@ -122,8 +130,12 @@ impl Api {
             redis: Redis {
                 version: 1,
                 desired,
+                spec: 0,
                 record: None,
             },
+            specs: 0,
+            broken: BTreeSet::new(),
+            cordoned: BTreeSet::new(),
             pods: BTreeMap::new(),
             slice: None,
             set: None,
@@ -153,6 +165,14 @@ impl Api {
         );
         all.extend(self.nodes.iter().map(|node| Change::Node(Arc::clone(node))));
         all
+    }
+
+    /// The newest spec up to the present one whose pods can start.
+    pub fn good_spec(&self) -> u32 {
+        let all = (0..=self.redis.spec).rev();
+        all.into_iter()
+            .find(|spec| !self.broken.contains(spec))
+            .unwrap_or_default()
     }
 
     /// E as status shows it.
@@ -207,7 +227,7 @@ impl World {
                 }
                 _ => Response::Conflict,
             },
-            Request::ApplySet(version, holder, replicas) => self.apply_set(version, &holder, replicas),
+            Request::ApplySet(version, holder, replicas, spec) => self.apply_set(version, &holder, replicas, spec),
             Request::Renewed(node) => Response::Renewed(self.api.renewed[usize::from(node)]),
             Request::Report => {
                 let version = self.api.next();
@@ -336,13 +356,13 @@ impl World {
         self.ask_controller();
     }
 
-    fn apply_set(&mut self, version: Option<String>, holder: &str, replicas: i32) -> Response {
+    fn apply_set(&mut self, version: Option<String>, holder: &str, replicas: i32, spec: u32) -> Response {
         let held = self.api.set.as_ref().and_then(|held| held.resource_version());
         if held.is_some() && version != held {
             return Response::Conflict;
         }
         let version = self.api.next();
-        self.api.set = Some(Arc::new(objects::set(holder, replicas, version)));
+        self.api.set = Some(Arc::new(objects::set(holder, replicas, spec, version)));
         self.tell(Change::Set(self.api.set.clone()));
         self.ask_controller();
         Response::Done
@@ -350,9 +370,36 @@ impl World {
 
     /// A node's object changes.
     pub fn put_node(&mut self, node: u8, boot: u32, out_of_service: bool) {
-        let node_object = Arc::new(objects::node(node, boot, out_of_service));
+        let mut node_object = objects::node(node, boot, out_of_service);
+        if let Some(spec) = &mut node_object.spec {
+            spec.unschedulable = self.api.cordoned.contains(&node).then_some(true);
+        }
+        let node_object = Arc::new(node_object);
         self.api.nodes[usize::from(node)] = Arc::clone(&node_object);
         self.tell(Change::Node(node_object));
+    }
+
+    /// A node takes no new pods any more, or takes them again.
+    pub fn cordon(&mut self, node: u8, on: bool) {
+        if on {
+            self.api.cordoned.insert(node);
+        } else {
+            self.api.cordoned.remove(&node);
+        }
+        let mut object = (*self.api.nodes[usize::from(node)]).clone();
+        if let Some(spec) = &mut object.spec {
+            spec.unschedulable = on.then_some(true);
+        }
+        let object = Arc::new(object);
+        self.api.nodes[usize::from(node)] = Arc::clone(&object);
+        self.tell(Change::Node(object));
+    }
+
+    /// The user asks for other pods.
+    pub fn want_spec(&mut self, spec: u32) {
+        self.api.redis.spec = spec;
+        self.api.specs = self.api.specs.max(spec);
+        self.want(|_| ());
     }
 
     /// The user changes what is wanted.
@@ -391,8 +438,9 @@ pub fn desired(replicas: u32, policy: Policy, down_after: Duration, durable: boo
         policy,
         down_after,
         durable,
+        incompatible: None,
         deleting: false,
         elect: None,
-        ended: None,
+        ended: BTreeSet::new(),
     }
 }

@@ -53,13 +53,19 @@ impl World {
         };
         let number = self.pods.len() as u32;
         let begins = self.now + self.random.between(200_000, 1_500_000);
-        self.pods.push(PodState::new(number, name, ordinal, node, begins));
-        self.put_pod(objects::pod(number, ordinal, node));
+        let set = self.api.set.as_ref().and_then(|set| set.status.as_ref());
+        let spec = set
+            .and_then(|status| status.update_revision.clone())
+            .unwrap_or_default();
+        let mut state = PodState::new(number, name, ordinal, node, begins);
+        state.container.broken = spec.parse().is_ok_and(|spec| self.api.broken.contains(&spec));
+        self.pods.push(state);
+        self.put_pod(objects::pod(number, ordinal, node, &spec));
         self.schedule(begins, Event::Kubelet(number));
     }
 
     fn is_schedulable(&self, node: u8) -> bool {
-        !self.nodes[usize::from(node)].kubelet_silent
+        !self.nodes[usize::from(node)].kubelet_silent && !self.api.cordoned.contains(&node)
     }
 
     /// A pod object is gone, and so is what it owned.

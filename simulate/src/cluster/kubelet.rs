@@ -90,7 +90,12 @@ impl World {
             return;
         }
         if self.pods[at].address == 0 {
-            self.pods[at].address = self.free_address();
+            let (address, node) = (self.free_address(), self.pods[at].node);
+            self.pods[at].address = address;
+            self.addresses[usize::from(address)] = Some(node);
+        }
+        if self.pods[at].container.broken {
+            return self.report_soon(at);
         }
         self.containers += 1;
         let (node, container) = (self.pods[at].node, self.containers);

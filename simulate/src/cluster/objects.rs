@@ -3,7 +3,7 @@
 use super::api::NAME;
 use crate::world::text;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetStatus};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Node,
     NodeSpec, NodeStatus, NodeSystemInfo, Pod, PodSpec, PodStatus, Taint,
@@ -25,6 +25,8 @@ pub(crate) struct Container {
     pub(crate) last: Option<u32>,
     /// Waits in a back-off.
     pub(crate) backing_off: bool,
+    /// Its image cannot be pulled.
+    pub(crate) broken: bool,
     /// Starts so far.
     pub(crate) starts: i32,
 }
@@ -56,7 +58,9 @@ pub(crate) fn node(number: u8, boot: u32, out_of_service: bool) -> Node {
 }
 
 /// The StatefulSet.
-pub(crate) fn set(holder: &str, replicas: i32, version: u64) -> StatefulSet {
+///
+/// Its status is there at once: that its controller lags behind is the controller's own pause.
+pub(crate) fn set(holder: &str, replicas: i32, spec: u32, version: u64) -> StatefulSet {
     let mut set = StatefulSet {
         metadata: ObjectMeta {
             name: Some(names::object(NAME)),
@@ -68,7 +72,10 @@ pub(crate) fn set(holder: &str, replicas: i32, version: u64) -> StatefulSet {
             replicas: Some(replicas),
             ..StatefulSetSpec::default()
         }),
-        ..StatefulSet::default()
+        status: Some(StatefulSetStatus {
+            update_revision: Some(spec.to_string()),
+            ..StatefulSetStatus::default()
+        }),
     };
     let annotations = set.metadata.annotations.get_or_insert_default();
     annotations.insert(names::ANNOTATION_HOLDER.to_owned(), holder.to_owned());
@@ -76,11 +83,13 @@ pub(crate) fn set(holder: &str, replicas: i32, version: u64) -> StatefulSet {
 }
 
 /// A new pod.
-pub(crate) fn pod(number: u32, ordinal: u32, node: u8) -> Pod {
+pub(crate) fn pod(number: u32, ordinal: u32, node: u8, spec: &str) -> Pod {
     Pod {
         metadata: ObjectMeta {
             name: Some(names::pod(NAME, ordinal as i32)),
             uid: Some(text::uid(number)),
+            labels: Some([("controller-revision-hash".to_owned(), spec.to_owned())].into()),
+            annotations: Some([(names::ANNOTATION_SPEC.to_owned(), spec.to_owned())].into()),
             owner_references: Some(vec![OwnerReference {
                 api_version: "apps/v1".to_owned(),
                 kind: "StatefulSet".to_owned(),
@@ -124,7 +133,9 @@ pub(crate) fn status(address: u8, container: &Container) -> PodStatus {
         _ => ContainerState {
             waiting: Some(ContainerStateWaiting {
                 reason: Some(
-                    if container.backing_off {
+                    if container.broken {
+                        "ErrImagePull"
+                    } else if container.backing_off {
                         "CrashLoopBackOff"
                     } else {
                         "ContainerCreating"

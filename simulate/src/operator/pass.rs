@@ -10,11 +10,12 @@ use crate::world::text;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
-use kube::runtime::reflector::{self, Store};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event as Watched;
 use redis_operator::converge;
 use redis_operator::departed::Memories;
 use redis_operator::error::Error;
+use redis_operator::evacuation::evacuating;
 use redis_operator::execute::Done;
 use redis_operator::pass::{self, Scene, Settled};
 use redis_operator::pods;
@@ -102,7 +103,7 @@ impl Leading {
     }
 
     /// What the caches show of pods, and the posts for them.
-    fn cached(&self) -> (Vec<Arc<Pod>>, BTreeMap<String, Instance>, Option<String>) {
+    fn cached(&self, spec: u32) -> (Vec<Arc<Pod>>, BTreeMap<String, Instance>, Option<String>) {
         let mut side = self.handle.lock();
         let set = side.cache.set.clone();
         let set_holder = set.as_deref().map(|set| {
@@ -112,8 +113,17 @@ impl Leading {
                 .unwrap_or_default()
         });
         let all: Vec<_> = side.cache.pods.values().cloned().collect();
-        let own = all.iter().filter_map(|pod| pods::instance(pod, NAME, set.as_deref()));
-        let own: BTreeMap<_, _> = own.map(|instance| (instance.pod.clone(), instance)).collect();
+        let own = all.iter().filter_map(|pod| {
+            let instance = pods::instance(pod, NAME, set.as_deref())?;
+            let node = self.nodes.get(&ObjectRef::new(&instance.node));
+            Some(Instance {
+                stale: pod.annotations().get(names::ANNOTATION_SPEC) != Some(&spec.to_string()),
+                evacuating: evacuating(pod, node.as_deref()),
+                ..instance
+            })
+        });
+        let mut own: BTreeMap<_, _> = own.map(|instance| (instance.pod.clone(), instance)).collect();
+        pods::part(&mut own);
         let targets: Vec<_> = own
             .values()
             .filter_map(|instance| Some((instance.uid.clone(), text::read_address(&instance.address)?)))
@@ -202,7 +212,12 @@ impl Scene for Leading {
         let mut record = self.cluster.record(&redis).await?;
         let cached = self.handle.lock().cache.slice.clone();
         let slice = self.cluster.slice(cached.as_deref()).await?;
-        let (all, mut instances, set_holder) = self.cached();
+        // as the operator's own: whoever was succeeded must not take a touched slice for one to put right
+        if slice.as_ref().is_none_or(|slice| slice.holder != self.holder) {
+            record = self.cluster.reread().await?;
+        }
+        self.refresh_nodes();
+        let (all, mut instances, set_holder) = self.cached(redis.spec);
         let master = written(&record)
             .and_then(|record| record.master.as_ref())
             .map(|master| master.uid.clone());
@@ -226,13 +241,12 @@ impl Scene for Leading {
             let clock = Timestamp::from_microsecond(1_800_000_000_000_000 + side.now as i64).unwrap_or_default();
             (side.moment(), clock)
         };
-        self.refresh_nodes();
         self.pods
             .note(&all, &instances, written(&record), &self.nodes, clock, now);
         for node in self.pods.questions(clock) {
             let Some(number) = text::read_node(&node) else { continue };
             if let Response::Renewed(renewed) = self.handle.api(Request::Renewed(number)).await {
-                self.pods.answer(&node, renewed);
+                self.pods.answer(&node, renewed, now);
             }
         }
         Ok(Some(Observed {
@@ -297,12 +311,15 @@ impl Leading {
                 Ok(Found::Newer(_)) | Err(_) => false,
             },
         };
-        let wanted = i32::try_from(redis.desired.replicas).unwrap_or_default();
-        let replicas = converge::replicas(wanted, NAME, &seen.record, now);
+        let replicas = converge::replicas(seen, NAME, now);
         let mut stalled = false;
-        if may_write && (now != Some(replicas) || holder.as_ref() != Some(&self.holder)) {
+        let made_for = set
+            .as_deref()
+            .and_then(|set| set.status.as_ref()?.update_revision.clone());
+        let other = made_for != Some(redis.spec.to_string());
+        if may_write && (other || now != Some(replicas) || holder.as_ref() != Some(&self.holder)) {
             let version = set.as_deref().and_then(ResourceExt::resource_version);
-            let request = Request::ApplySet(version, self.holder.clone(), replicas);
+            let request = Request::ApplySet(version, self.holder.clone(), replicas, redis.spec);
             stalled = !matches!(self.handle.api(request).await, Response::Done | Response::Conflict);
         }
         let term = written(&seen.record).map_or(0, |record| record.term);

@@ -207,7 +207,7 @@ fn choose<'a>(view: &View, frozen: &[Living<'a>]) -> Option<Living<'a>> {
     best.copied().min_by_key(|it| preference(view, *it))
 }
 
-/// Of those that have the same data: a switchover's target, then by priority, then one that stays, then one that is not on
+/// Of those that have the same data: a switchover's target, then one that stays, then by priority, then one that is not on
 /// the old master's node, then the lowest ordinal.
 pub(super) fn preference(view: &View, it: Living) -> impl Ord + use<> {
     let instance = it.instance;
@@ -215,7 +215,7 @@ pub(super) fn preference(view: &View, it: Living) -> impl Ord + use<> {
     let target = view.record.target.as_ref().map(|process| process.uid.as_str());
     (
         target != Some(&instance.uid),
-        !view.is_wanted(instance),
+        !view.stays(instance),
         it.answer.replication.priority,
         !instance.node.is_empty() && old_node == Some(&instance.node),
         instance.ordinal,

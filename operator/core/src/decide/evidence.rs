@@ -108,7 +108,7 @@ impl<'a> View<'a> {
         if process.ended {
             return Some(Proof::Recorded);
         }
-        if self.seen.desired.ended.as_ref() == Some(&process.run_id) {
+        if self.seen.desired.ended.contains(&process.run_id) {
             return Some(Proof::Declared);
         }
         let Some(instance) = self.instance(process) else {

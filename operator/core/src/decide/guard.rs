@@ -10,8 +10,12 @@ use std::time::Duration;
 /// How soon the members' progress is looked at again.
 const SOON: Duration = Duration::from_millis(10);
 
-/// Half of the full members, rounded up. Counting joining ones would refuse writes during a full sync.
-pub(super) fn target(record: &Record) -> u32 {
+/// Half of the full members, rounded up. Counting joining ones would refuse writes during a full sync. None where one alone
+/// is wanted: what a second one confirmed, while there happened to be one, would soon be on a single instance again.
+pub(super) fn target(view: &View, record: &Record) -> u32 {
+    if view.seen.desired.replicas <= 1 {
+        return 0;
+    }
     let full = record.at(Stage::Full).count();
     u32::try_from(full.div_ceil(2)).unwrap_or(u32::MAX)
 }
@@ -23,7 +27,7 @@ fn lag(view: &View) -> u32 {
 
 /// Only the way down, for a member that is about to be cut off: while G still counted it, clients would be refused.
 pub(super) fn lower(view: &View, master: Living) -> Say {
-    let target = target(view.record);
+    let target = target(view, view.record);
     if view.record.quorum > target {
         return Some((record(view, target), "lower the quorum"));
     }
@@ -53,7 +57,7 @@ pub(super) fn guard(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
-    let target = target(view.record);
+    let target = target(view, view.record);
     if let Some(lower) = lower(view, master) {
         return Some(lower);
     }

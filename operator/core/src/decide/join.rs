@@ -1,7 +1,7 @@
 //! Members that come: recorded joining, a user on the master, told to follow, caught up, recorded full. In this order.
 
 use super::view::Living;
-use super::{Aside, Master, Say, View, adopt};
+use super::{Aside, Master, Say, View, adopt, roll};
 use crate::names;
 use crate::observed::Instance;
 use crate::plan::{Reason, Step};
@@ -69,9 +69,10 @@ fn admit(view: &View, master: Living, aside: &mut Aside) -> Say {
     if !touched || view.record.at(Stage::Leaving).next().is_some() {
         return None;
     }
+    let replaced = roll::turn(view, master).map(|instance| &instance.uid);
     let stranger = |instance: &&Instance| {
         let recorded = view.record.members.contains_key(&instance.pod) || instance.uid == master.instance.uid;
-        !recorded && instance.attached && view.is_wanted(instance)
+        !recorded && instance.attached && view.is_wanted(instance) && replaced != Some(&instance.uid)
     };
     let strangers: Vec<_> = view.seen.instances.values().filter(stranger).collect();
     let named = view.named() == Some(&master.instance.pod);

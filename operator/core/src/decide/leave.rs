@@ -47,7 +47,7 @@ pub(super) fn leave(view: &View, aside: &mut Aside) -> Say {
     Some((record_leaving(view, vec![surplus]), "members leave"))
 }
 
-fn record_leaving(view: &View, pods: Vec<String>) -> Vec<Step> {
+pub(super) fn record_leaving(view: &View, pods: Vec<String>) -> Vec<Step> {
     let mut next = view.next();
     for pod in pods {
         if let Some(member) = next.members.get_mut(&pod) {
@@ -94,7 +94,7 @@ fn lapse(view: &View, aside: &mut Aside) -> Option<Vec<Step>> {
             lapsed = true;
         }
     }
-    next.quorum = next.quorum.min(guard::target(&next));
+    next.quorum = next.quorum.min(guard::target(view, &next));
     lapsed.then(|| vec![Step::Record(next)])
 }
 
@@ -120,7 +120,7 @@ fn cut_off(view: &View, master: Living) -> Option<Vec<Step>> {
 }
 
 fn finish(view: &View, master: Living, aside: &mut Aside) -> (Vec<Step>, &'static str) {
-    let target = guard::target(view.record);
+    let target = guard::target(view, view.record);
     let quorum = target.min(master.answer.guard).min(view.record.quorum);
     if view.caught_up(master) < quorum && rule::on(Rule::Left) {
         aside.wake(SOON);
@@ -159,7 +159,7 @@ fn is_gone(view: &View, member: &Member, aside: &mut Aside) -> bool {
 /// Scaled away. One that is still joining goes at once, for it may never come to an end. Of the full ones the highest
 /// ordinal, one finished leave at a time, none while anything else is under way, and never the last but for one instance.
 fn surplus(view: &View, master: Living, aside: &mut Aside) -> Option<String> {
-    let unwanted = |ordinal: u32| ordinal >= view.seen.desired.replicas;
+    let unwanted = |ordinal: u32| ordinal >= view.wanted();
     if unwanted(master.instance.ordinal) {
         aside.note(
             Reason::MasterOnSurplusPod,
@@ -170,7 +170,7 @@ fn surplus(view: &View, master: Living, aside: &mut Aside) -> Option<String> {
         );
     }
     let calm = view.record.at(Stage::Joining).next().is_none()
-        && view.record.quorum == guard::target(view.record)
+        && view.record.quorum == guard::target(view, view.record)
         && master.answer.guard == view.record.quorum;
     let surplus = view.record.members.values().filter_map(|member| {
         let instance = view.instance(&member.process)?;

@@ -18,6 +18,7 @@ mod progress;
 mod promote;
 mod publish;
 mod restart;
+mod roll;
 mod silence;
 mod start;
 mod suspect;
@@ -41,7 +42,7 @@ use std::time::Duration;
 type Say = Option<(Vec<Step>, &'static str)>;
 
 /// The rules, in the order in which they are asked.
-const RULES: [fn(&View, &mut Aside) -> Say; 19] = [
+const RULES: [fn(&View, &mut Aside) -> Say; 20] = [
     hold::take_over,
     publish::publish,
     hold::touch_slice,
@@ -61,6 +62,7 @@ const RULES: [fn(&View, &mut Aside) -> Say; 19] = [
     labels::label,
     hold::use_up,
     heal::replace_stuck,
+    roll::roll,
 ];
 
 /// What rules leave behind without speaking.

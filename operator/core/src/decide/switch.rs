@@ -2,7 +2,7 @@
 //! it is a candidate like the others promotes whoever has everything. No write is lost.
 
 use super::view::Living;
-use super::{Aside, Master, Say, View, elect, guard};
+use super::{Aside, Master, Say, View, elect, guard, roll};
 use crate::plan::{Reason, Step};
 use crate::record::{Phase, Process, Record, Stage};
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn begin(view: &View, aside: &mut Aside) -> Say {
     };
     let why = wish(view, master)?;
     let calm = view.record.members.values().all(|member| member.stage == Stage::Full)
-        && view.record.quorum == guard::target(view.record)
+        && view.record.quorum == guard::target(view, view.record)
         && master.answer.guard == view.record.quorum;
     if !calm || !master.instance.attached {
         return None;
@@ -70,7 +70,13 @@ fn wish(view: &View, master: Living) -> Option<String> {
     if instance.deleting {
         return Some(format!("master {pod} is being deleted"));
     }
-    (instance.ordinal >= view.seen.desired.replicas).then(|| format!("master {pod} is beyond spec.replicas"))
+    if instance.ordinal >= view.wanted() {
+        return Some(format!("master {pod} is beyond spec.replicas"));
+    }
+    if let Some(why) = &instance.evacuating {
+        return Some(format!("master {pod} should leave its node: {why}"));
+    }
+    roll::is_masters_turn(view, master).then(|| format!("master {pod} does not follow the present spec"))
 }
 
 /// The best of those that stay: full, in sync, and not to be taken away next.
@@ -79,7 +85,7 @@ fn target<'a>(view: &View<'a>) -> Option<Living<'a>> {
     let fit = full.filter(|it| {
         let may = it.answer.replication.priority > 0 && it.instance.attached;
         let linked = it.answer.replication.upstream.as_ref().is_some_and(|up| up.link_up);
-        may && linked && view.is_wanted(it.instance)
+        may && linked && view.is_wanted(it.instance) && it.instance.evacuating.is_none()
     });
     fit.min_by_key(|it| elect::preference(view, *it))
 }

@@ -1,5 +1,6 @@
 //! An observation read through its record.
 
+use super::roll;
 use crate::observed::{Answer, Instance, Observed, Reach};
 use crate::record::{Member, Process, Record, Stage};
 use crate::replication::Role;
@@ -81,9 +82,19 @@ impl<'a> View<'a> {
             .filter_map(|member| Some((member, self.living(&member.process)?)))
     }
 
-    /// It is one of the pods that the user wants.
+    /// Pods to run now: those that the user wants, and one more while a roll of fewer than three goes on.
+    pub fn wanted(&self) -> u32 {
+        self.seen.desired.replicas.saturating_add(roll::surge(self))
+    }
+
+    /// It is one of the pods to run now, and not on its way out.
     pub fn is_wanted(&self, instance: &Instance) -> bool {
-        instance.ordinal < self.seen.desired.replicas && !instance.deleting
+        instance.ordinal < self.wanted() && !instance.deleting
+    }
+
+    /// It is one of the pods to run, now and later, on a node where it may stay.
+    pub fn stays(&self, instance: &Instance) -> bool {
+        instance.ordinal < self.seen.desired.replicas && !instance.deleting && instance.evacuating.is_none()
     }
 
     /// The pod that a person named, unless that word was used before: an annotation that was forgotten decides nothing.

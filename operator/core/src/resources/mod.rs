@@ -10,6 +10,7 @@ mod exporter;
 mod pod;
 mod probes;
 mod quantity;
+mod revision;
 mod secret;
 mod services;
 mod stateful_set;
@@ -28,6 +29,7 @@ use crate::credentials::Passwords;
 use crate::names;
 
 pub use drift::differs;
+pub use revision::revision;
 pub use validate::{Refusal, check};
 
 /// What the objects depend on beside the resource itself.

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Owner, config_map, exporter, filled, non_empty, probes};
+use super::{Owner, config_map, exporter, filled, non_empty, probes, revision};
 use crate::api::{self, RedisSpec};
 use crate::{config, credentials, names};
 
@@ -22,6 +22,7 @@ pub(super) fn template(owner: &Owner<'_>) -> PodTemplateSpec {
     labels.extend(names::labels(owner.name));
     let mut annotations = spec.pod_annotations.clone();
     annotations.insert(names::ANNOTATION_CONFIG.to_owned(), config_map::revision(owner));
+    annotations.insert(names::ANNOTATION_SPEC.to_owned(), revision(spec));
     let exporter = spec
         .exporter
         .as_ref()

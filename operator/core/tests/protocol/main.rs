@@ -17,6 +17,7 @@ mod laws;
 mod members;
 mod random;
 mod restart;
+mod roll;
 mod silence;
 mod start;
 mod switch;

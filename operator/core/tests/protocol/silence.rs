@@ -162,9 +162,9 @@ fn d19_a_person_who_knows_more_may_declare_the_end() {
     let mut world = healthy(5, Policy::Availability);
     world.isolated.extend([pod_name(0), pod_name(3), pod_name(4)]);
     assert_term_stays(&mut world, ms(30_000));
-    world.desired.ended = Some("some-other-run".to_owned());
+    world.desired.ended = ["some-other-run".to_owned()].into();
     assert_term_stays(&mut world, ms(30_000));
-    world.desired.ended = Some(world.server(0).run.clone());
+    world.desired.ended = [world.server(0).run.clone()].into();
     until_replaced(&mut world, 0);
 }
 

@@ -92,8 +92,10 @@ prop_compose! {
         down_after in select(vec![2_000u64, 2_000, 500, 1_000, 5_000]).prop_map(Duration::from_millis),
         elect in weighted(0.1, (0..PODS).prop_map(pod)),
         ended in weighted(0.05, (0..PODS).prop_map(|n| format!("run{n}0"))),
+        incompatible in weighted(0.05, Just("it is older".to_owned())),
     ) -> Desired {
-        Desired { replicas, policy, down_after, durable, deleting: false, elect, ended }
+        let ended = ended.into_iter().collect();
+        Desired { replicas, policy, down_after, durable, incompatible, deleting: false, elect, ended }
     }
 }
 

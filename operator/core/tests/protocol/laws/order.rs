@@ -4,7 +4,7 @@ use super::rules::{Verdict, answer, law, old, records};
 use redis_operator_core::names::replication_user;
 use redis_operator_core::observed::{Instance, Observed};
 use redis_operator_core::plan::{Plan, Step};
-use redis_operator_core::record::{Found, Phase, Process, Stage};
+use redis_operator_core::record::{Found, Phase, Process, Record, Stage};
 
 /// Law 11, the record itself.
 pub fn record_moves_forward(seen: &Observed, plan: &Plan) -> Verdict {
@@ -65,7 +65,7 @@ pub fn announced_first(seen: &Observed, plan: &Plan) -> Verdict {
             Step::Guard { on, replicas, .. } => is_master(on) && *replicas >= now.quorum,
             Step::Promote { claim, .. } => now.phase == Phase::Promoting && now.claim.as_ref() == Some(claim),
             Step::Publish(who) => is_master(who) || now.claim.as_ref().is_some_and(|claim| claim.process.is(who)),
-            Step::DeletePod { uid, .. } => !now.processes().any(|process| process.uid == *uid),
+            Step::DeletePod { uid, .. } => !now.processes().any(|process| process.uid == *uid) || is_alone(seen, now),
             Step::CutClients(who) => !is_master(who),
             Step::Pause(who) => is_master(who) && now.phase == Phase::Switching,
             Step::Resume(who) => is_master(who),
@@ -74,6 +74,11 @@ pub fn announced_first(seen: &Observed, plan: &Plan) -> Verdict {
         law(fine, || format!("law 11: {step:?} under {now:?}"))?;
     }
     Ok(())
+}
+
+/// The only pod of a set whose data outlives pods: nobody could take over before it is replaced.
+fn is_alone(seen: &Observed, record: &Record) -> bool {
+    seen.desired.replicas == 1 && seen.desired.durable && record.members.is_empty() && seen.instances.len() == 1
 }
 
 /// With everybody there and answering, something is done, waited for or said; or all is well.

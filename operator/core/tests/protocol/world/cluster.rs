@@ -2,6 +2,7 @@
 
 use super::server::{Link, Mood, Saved, Server};
 use super::{Disk, World};
+use redis_operator_core::decide::View;
 use redis_operator_core::observed::{Departed, Moment};
 use redis_operator_core::record::Found;
 use std::collections::BTreeSet;
@@ -28,6 +29,9 @@ pub struct Pod {
     pub node_lost: bool,
     /// The object was deleted by force; the process lives on, and nobody sees it.
     pub object_gone: bool,
+    /// The number of the spec that it was made for.
+    pub spec: u32,
+    pub evacuating: Option<String>,
 }
 
 /// The name of a pod by its ordinal.
@@ -47,7 +51,12 @@ impl World {
                 .unwrap_or(0),
             Found::Absent | Found::Newer(_) | Found::Nonsense(_) => u32::try_from(self.pods.len()).unwrap(),
         };
-        let wanted = self.desired.replicas.max(named);
+        let seen = self.observe();
+        let wanted = match &seen.record {
+            Found::Record(record) => View::new(&seen, record).wanted(),
+            Found::Absent | Found::Newer(_) | Found::Nonsense(_) => self.desired.replicas,
+        };
+        let wanted = wanted.max(named);
         for ordinal in 0..wanted {
             if !self.pods.contains_key(&pod_name(ordinal)) && !self.pending.contains(&ordinal) {
                 self.create(ordinal);
@@ -80,12 +89,17 @@ impl World {
             server: None,
             node_lost: false,
             object_gone: false,
+            spec: self.spec,
+            evacuating: None,
         };
         if self.disk == Disk::Memory {
             self.disks.remove(&ordinal);
         }
+        let starts = !self.broken.contains(&pod.spec);
         self.pods.insert(pod.name.clone(), pod);
-        self.start(ordinal);
+        if starts {
+            self.start(ordinal);
+        }
     }
 
     /// Kubelet starts the container: a new process with what the disk holds.

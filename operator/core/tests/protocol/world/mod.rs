@@ -76,6 +76,10 @@ pub struct World {
     pub isolated: BTreeSet<String>,
     /// Ordinals whose pods never come.
     pub pending: BTreeSet<u32>,
+    /// The number of the present spec.
+    pub spec: u32,
+    /// Specs whose pods do not start.
+    pub broken: BTreeSet<u32>,
     /// By the number of a step since the beginning.
     pub faults: BTreeMap<u64, Fault>,
     pub steps: u64,
@@ -98,9 +102,10 @@ impl World {
                 policy: Policy::Availability,
                 down_after: Duration::from_secs(2),
                 durable: disk != Disk::Memory,
+                incompatible: None,
                 deleting: false,
                 elect: None,
-                ended: None,
+                ended: BTreeSet::new(),
             },
             disk,
             pods: BTreeMap::new(),
@@ -118,6 +123,8 @@ impl World {
             rejecting: BTreeSet::new(),
             isolated: BTreeSet::new(),
             pending: BTreeSet::new(),
+            spec: 0,
+            broken: BTreeSet::new(),
             faults: BTreeMap::new(),
             steps: 0,
             trace: vec![],

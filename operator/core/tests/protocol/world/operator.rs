@@ -107,8 +107,13 @@ impl World {
                 waiting: pod.waiting,
                 restarts: pod.restarts,
             },
-            outdated: false,
-            trouble: None,
+            outdated: pod.spec != self.spec,
+            stale: pod.spec != self.spec,
+            evacuating: pod.evacuating,
+            trouble: self
+                .broken
+                .contains(&pod.spec)
+                .then(|| "the image cannot be pulled".to_owned()),
         }
     }
 

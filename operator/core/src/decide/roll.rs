@@ -1,0 +1,177 @@
+//! A new spec reaches the pods: replicas first, one at a time, each in sync before the next; then one of them becomes master;
+//! the former master last.
+//!
+//! Nothing of it is remembered: what was made for another spec is replaced whenever everybody else is there, whoever began.
+
+use super::view::Living;
+use super::{Aside, Master, Say, View, guard, join, leave};
+use crate::observed::Instance;
+use crate::plan::{Reason, Step};
+use crate::record::Stage;
+use std::time::Duration;
+
+/// A replica without a link for this long, and without a sync going on, will not come by itself.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// Replaces the pod whose turn it is: its leave is recorded and finished first, so that nothing which was acknowledged is
+/// on it alone.
+pub(super) fn roll(view: &View, aside: &mut Aside) -> Say {
+    let Master::Serves(master) = view.master() else {
+        return None;
+    };
+    if !is_under_way(view) {
+        return None;
+    }
+    if let Some(why) = &view.seen.desired.incompatible {
+        aside.note(Reason::RollRefused, why.clone());
+        return None;
+    }
+    tell(view, master, aside);
+    if let Some(step) = alone(view, master) {
+        return Some((vec![step], "roll: replace the only pod"));
+    }
+    let instance = turn(view, master)?;
+    let settled = view.record.quorum == guard::target(view, view.record) && master.answer.guard == view.record.quorum;
+    if !settled {
+        return None;
+    }
+    if let Some(member) = member(view, instance) {
+        let leaves = member != Stage::Leaving;
+        return leaves.then(|| {
+            (
+                leave::record_leaving(view, vec![instance.pod.clone()]),
+                "roll: a member leaves",
+            )
+        });
+    }
+    let foreign = instance.answer().is_some() && join::is_foreign(view, master, instance).is_some();
+    (!foreign).then(|| (vec![replace(instance)], "roll: replace a pod"))
+}
+
+/// The one pod that may be away now: a stale replica, and everybody else is in sync.
+pub(super) fn turn<'a>(view: &View<'a>, master: Living) -> Option<&'a Instance> {
+    if view.seen.desired.incompatible.is_some() {
+        return None;
+    }
+    let stale = wanted(view).filter(|it| is_due(it) && it.uid != master.instance.uid && !it.deleting);
+    let turns = stale.filter(|it| others_are_settled(view, master, it));
+    turns.max_by_key(|it| it.ordinal)
+}
+
+/// Every replica follows the present spec and is in sync, and the master does not follow it.
+pub(super) fn is_masters_turn(view: &View, master: Living) -> bool {
+    let replicas = || wanted(view).filter(|it| it.uid != master.instance.uid);
+    is_due(master.instance)
+        && view.seen.desired.incompatible.is_none()
+        && replicas().next().is_some()
+        && replicas().all(|it| !it.stale)
+        && others_are_settled(view, master, master.instance)
+}
+
+/// With fewer than three pods, one more runs as long as a roll goes on: else a copy of what was acknowledged would be
+/// missing while a pod is replaced, and with one pod in memory all of it.
+pub(super) fn surge(view: &View) -> u32 {
+    let desired = &view.seen.desired;
+    let short = desired.replicas == 2 || (desired.replicas == 1 && !desired.durable);
+    let stale = |it: &Instance| it.ordinal < desired.replicas && it.stale;
+    u32::from(short && desired.incompatible.is_none() && view.seen.instances.values().any(stale))
+}
+
+/// The master is all there is, and its data outlives it: nobody can take over, so it is replaced where it is.
+fn alone(view: &View, master: Living) -> Option<Step> {
+    let desired = &view.seen.desired;
+    let only = desired.replicas == 1 && desired.durable && view.record.members.is_empty();
+    let due = is_due(master.instance) && !master.instance.deleting && view.seen.instances.len() == 1;
+    (only && due).then(|| replace(master.instance))
+}
+
+/// Made for another spec, and a pod in its place would be made for the present one.
+fn is_due(instance: &Instance) -> bool {
+    instance.stale && instance.outdated
+}
+
+fn is_under_way(view: &View) -> bool {
+    view.seen.instances.values().any(|it| view.is_wanted(it) && it.stale)
+}
+
+fn wanted<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Instance> {
+    let (seen, wanted) = (view.seen, view.wanted());
+    seen.instances.values().filter(move |it| it.ordinal < wanted)
+}
+
+/// As many pods as are wanted are there, and all but this one and the master are full and linked.
+fn others_are_settled(view: &View, master: Living, it: &Instance) -> bool {
+    let others = wanted(view).filter(|other| other.uid != it.uid && other.uid != master.instance.uid);
+    let settled = others.filter(|other| is_in_sync(view, other)).count();
+    let itself = if it.uid == master.instance.uid { 1_usize } else { 2 };
+    let leaving = view
+        .record
+        .at(Stage::Leaving)
+        .any(|member| member.process.pod != it.pod);
+    !leaving
+        && !master.instance.deleting
+        && settled.saturating_add(itself) >= usize::try_from(view.wanted()).unwrap_or(usize::MAX)
+}
+
+fn is_in_sync(view: &View, instance: &Instance) -> bool {
+    let Some(answer) = instance.answer().filter(|_| instance.attached && !instance.deleting) else {
+        return false;
+    };
+    let full = |member: &crate::record::Member| member.stage == Stage::Full;
+    let linked = answer.replication.upstream.as_ref().is_some_and(|up| up.link_up);
+    let member = view.record.member(&instance.uid, &answer.replication.run_id);
+    linked && member.is_some_and(full)
+}
+
+fn member(view: &View, instance: &Instance) -> Option<Stage> {
+    let member = view.record.members.get(&instance.pod)?;
+    (member.process.uid == instance.uid).then_some(member.stage)
+}
+
+fn replace(instance: &Instance) -> Step {
+    Step::DeletePod {
+        pod: instance.pod.clone(),
+        uid: instance.uid.clone(),
+        resource_version: instance.resource_version.clone(),
+    }
+}
+
+/// How far it has come, and for whom it waits.
+fn tell(view: &View, master: Living, aside: &mut Aside) {
+    let all = view.wanted();
+    let done = wanted(view).filter(|it| !it.stale && (it.uid == master.instance.uid || is_in_sync(view, it)));
+    let done = done.count();
+    let waits_for = wanted(view).find(|it| !it.stale && it.uid != master.instance.uid && !is_in_sync(view, it));
+    let why = waits_for.and_then(|it| stuck(view, it));
+    let reason = if why.is_some() {
+        Reason::RollStuck
+    } else {
+        Reason::Rolling
+    };
+    let mut text = format!("{done} of {all} pods follow the present spec");
+    if let Some(it) = waits_for {
+        text.push_str(&format!("; waits until {} is in sync", it.pod));
+    }
+    if let Some(why) = why {
+        text.push_str(&format!(
+            ": {why}. The others stay as they are; to go back, take the change of the spec back"
+        ));
+    }
+    aside.note(reason, text);
+}
+
+/// Why it will not come by itself.
+fn stuck(view: &View, instance: &Instance) -> Option<String> {
+    if let Some(trouble) = instance.trouble.as_ref().filter(|_| !View::is_up(instance)) {
+        return Some(trouble.clone());
+    }
+    let run_id = &instance.answer()?.replication.run_id;
+    let unlinked = view.seen.now.since(view.seen.memory.linkless.get(run_id)?.since);
+    // no number in it: a status that changes every second is written every second
+    (unlinked >= STUCK).then(|| {
+        format!(
+            "it has been without a link to the master for more than a minute; can its version read what the master's writes? See kubectl logs {}",
+            instance.pod
+        )
+    })
+}
