@@ -126,7 +126,12 @@ fn r05_a_spec_that_cannot_sync_stops_at_the_first_replica() {
     world.spec = 1;
     world.cut.insert((pod_name(2), pod_name(0)));
     let plan = world.settle();
-    assert_eq!(reasons(&plan), [Reason::RollStuck], "{}", world.story());
+    assert_eq!(
+        reasons(&plan),
+        [Reason::MemberWithoutLink, Reason::RollStuck],
+        "{}",
+        world.story()
+    );
     assert_eq!(world.pods.values().filter(|pod| pod.spec == 0).count(), 2);
     world.spec = 0;
     world.until(|world| world.pods.get(&pod_name(2)).is_some_and(|pod| pod.spec == 0));

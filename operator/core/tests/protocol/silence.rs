@@ -240,7 +240,7 @@ fn d14_elections_that_come_to_nothing_follow_each_other_more_and_more_slowly() {
     assert!((4..=8).contains(&attempts), "{attempts}");
     // one that ended is replaced at once
     let run = world.server(0).run.clone();
-    world.desired.ended = Some(run);
+    world.desired.ended = [run].into();
     world.unreachable.clear();
     let took = until_replaced(&mut world, 0);
     assert!(took < ms(1_000), "{took:?}");
