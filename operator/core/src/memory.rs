@@ -31,8 +31,8 @@ pub struct Memory {
     pub attempts: Option<Attempts>,
     /// The run id of the recorded master, of which `heard` tells.
     pub heard_of: Option<String>,
-    /// By run id: the last moment at which a member may have heard it.
-    pub heard: BTreeMap<String, Moment>,
+    /// By run id: what a member heard of it last.
+    pub heard: BTreeMap<String, Heard>,
     /// By run id: since when a member is known to be frozen.
     pub frozen: BTreeMap<String, Moment>,
     /// What members are measured against.
@@ -65,6 +65,15 @@ impl Attempts {
         let doubled = 1u32.checked_shl(self.count.saturating_sub(1)).unwrap_or(u32::MAX);
         Duration::from_secs(doubled.into()).min(Self::LONGEST)
     }
+}
+
+/// What a member heard of its master last, before it was frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The last moment at which that may have been.
+    pub at: Moment,
+    /// How many bytes of the history it had received then.
+    pub received: u64,
 }
 
 /// A member that follows the master and does not reach it, or is not let in.
@@ -199,16 +208,23 @@ impl Memory {
         }
         let members = || view.record.members.values().map(|member| &member.process);
         for it in members().filter_map(|process| view.living(process)) {
-            let (run_id, frozen) = (&it.answer.replication.run_id, it.answer.replication.is_frozen());
-            match (frozen, last_heard(it.answer, master)) {
-                (true, _) => {
-                    self.frozen.entry(run_id.clone()).or_insert(now);
-                    continue;
-                }
-                (false, Some(at)) => self.heard.insert(run_id.clone(), at),
-                (false, None) => self.heard.remove(run_id),
-            };
+            let (r, run_id) = (&it.answer.replication, &it.answer.replication.run_id);
+            if r.is_frozen() {
+                self.note_frozen(run_id, r.offset, now);
+                continue;
+            }
             self.frozen.remove(run_id);
+            match (last_heard(it.answer, master), &r.upstream) {
+                (Some(at), Some(upstream)) => {
+                    let heard = Heard {
+                        // It said so at any moment between the question and now.
+                        at: now.before(it.answer.asked.since(at)),
+                        received: upstream.read_offset,
+                    };
+                    self.heard.insert(run_id.clone(), heard);
+                }
+                _ => drop(self.heard.remove(run_id)),
+            }
         }
         self.heard
             .retain(|run_id, _| members().any(|process| process.run_id == *run_id));
@@ -229,6 +245,17 @@ impl Memory {
         let crashed = self.backing_off.values_mut();
         for since in absences.chain(successor).chain(crashed) {
             *since = now;
+        }
+    }
+
+    /// What it said before it was frozen holds until then if not a byte came in between.
+    fn note_frozen(&mut self, run_id: &str, offset: u64, now: Moment) {
+        if self.frozen.contains_key(run_id) {
+            return;
+        }
+        self.frozen.insert(run_id.to_owned(), now);
+        if self.heard.get(run_id).is_some_and(|heard| heard.received != offset) {
+            self.heard.remove(run_id);
         }
     }
 

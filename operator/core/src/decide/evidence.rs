@@ -155,7 +155,7 @@ impl<'a> View<'a> {
         // Who has heard it long after the refusals began disproves them, though the link is down now.
         let heard_since = |it: &Living| {
             let at = self.seen.memory.heard.get(&it.answer.replication.run_id);
-            at.is_some_and(|at| at.since(since) > BLIP)
+            at.is_some_and(|heard| heard.at.since(since) > BLIP)
         };
         let mut witnesses = self
             .record

@@ -21,7 +21,7 @@ pub(super) fn target(view: &View, record: &Record) -> u32 {
 }
 
 /// How old a replica's acknowledgement may be, in seconds. With a single member a delayed one would stop all writes.
-fn lag(view: &View) -> u32 {
+pub(super) fn lag(view: &View) -> u32 {
     if view.record.size() == 1 { 2 } else { 1 }
 }
 

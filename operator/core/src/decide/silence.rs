@@ -2,8 +2,8 @@
 //!
 //! Silence proves nothing by itself: the operator may be the one that is cut off. The members are the witnesses.
 
-use super::Master;
 use super::view::{Living, View};
+use super::{Master, guard};
 use crate::observed::{Answer, Moment, Policy, Reach};
 use crate::record::{Phase, Process, Stage};
 use std::time::Duration;
@@ -135,7 +135,7 @@ impl View<'_> {
                 .heard
                 .get(run_id)
                 .filter(|_| self.seen.desired.policy == Policy::Availability);
-            heard.map_or(frozen, |heard| frozen.min(*heard))
+            heard.map_or(frozen, |heard| frozen.min(heard.at))
         };
         let from = frozen.iter().map(from).max().unwrap_or(self.seen.now);
         let bound = self.lag_of_master().saturating_add(COUNTING);
@@ -147,9 +147,11 @@ impl View<'_> {
         self.record.quorum > 0 || self.last_of_master().is_some_and(|last| last.guard > 0)
     }
 
+    /// What it said last, or what it was told since if that is more: a command without an answer may have been done.
     fn lag_of_master(&self) -> Duration {
+        let told = guard::lag(self);
         self.last_of_master()
-            .map_or(LAG, |last| Duration::from_secs(last.guard_lag.into()))
+            .map_or(LAG, |last| Duration::from_secs(last.guard_lag.max(told).into()))
     }
 
     fn last_of_master(&self) -> Option<&Answer> {

@@ -1,6 +1,6 @@
 //! A master that says nothing and is not proved to have ended.
 
-use crate::world::{Link, Mood, World, pod_name, reasons};
+use crate::world::{Fault, Link, Mood, World, pod_name, reasons};
 use redis_operator_core::observed::Policy;
 use redis_operator_core::plan::{Plan, Reason};
 use redis_operator_core::record::{Phase, Stage};
@@ -244,6 +244,36 @@ fn d14_elections_that_come_to_nothing_follow_each_other_more_and_more_slowly() {
     world.unreachable.clear();
     let took = until_replaced(&mut world, 0);
     assert!(took < ms(1_000), "{took:?}");
+}
+
+#[test]
+fn f02_the_fence_counts_from_what_a_member_received_just_before_it_was_frozen() {
+    for late in [false, true] {
+        let mut world = World::healthy(3);
+        world.isolated.insert(pod_name(0));
+        world.until(|world| world.server(1).follows_nobody());
+        let begun = world.now;
+        if late {
+            // after it was asked, and before it was frozen
+            world.server_mut(1).offset += 10;
+        }
+        until_replaced(&mut world, 0);
+        let took = world.now.since(begun);
+        assert_eq!(took >= ms(2_900), late, "{took:?}");
+    }
+}
+
+#[test]
+fn f02_a_guard_that_was_set_without_an_answer_counts_as_set() {
+    let mut world = healthy(2, Policy::Durability);
+    world.server_mut(0).guard_lag = 1;
+    world.faults.insert(world.steps + 1, Fault::Unknown);
+    world.pass_only();
+    world.isolated.insert(pod_name(0));
+    assert_eq!(world.server(0).guard_lag, 2);
+    world.until(|world| world.server(1).follows_nobody());
+    let took = until_replaced(&mut world, 0);
+    assert!(took >= ms(3_900), "M is 2: {took:?}");
 }
 
 #[test]
