@@ -1,6 +1,6 @@
 //! What one operator process remembers between passes. Losing it only delays.
 
-use crate::observed::{Answer, Moment, Observed};
+use crate::observed::{Answer, Moment, Observed, Reach};
 use crate::record::{Found, Phase};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ pub struct Memory {
     pub mark: Option<crate::decide::Mark>,
     /// By run id: joining members that follow the master and have no link to it.
     pub linkless: BTreeMap<String, Linkless>,
+    /// By pod uid: since when it cannot be tried, having no address.
+    pub untried: BTreeMap<String, Moment>,
     /// By pod uid: since when its container waits in a back-off.
     pub backing_off: BTreeMap<String, Moment>,
     /// By run id: commands that were sent to one that is not the master.
@@ -147,6 +149,10 @@ impl Memory {
             view.as_ref().is_some_and(View::nobody_lives),
             now,
         );
+        let untried = seen.instances.values().filter(|i| i.reach == Reach::Untried);
+        self.untried = untried
+            .map(|i| (i.uid.clone(), *self.untried.get(&i.uid).unwrap_or(&now)))
+            .collect();
         let backing_off = |i: &&crate::observed::Instance| i.container.waiting.as_deref() == Some("CrashLoopBackOff");
         let waiting = seen.instances.values().filter(backing_off);
         self.backing_off = waiting
@@ -242,8 +248,8 @@ impl Memory {
         ];
         let absences = absences.into_iter().filter_map(Option::as_mut);
         let successor = self.succeeded.iter_mut().map(|(_, since)| since);
-        let crashed = self.backing_off.values_mut();
-        for since in absences.chain(successor).chain(crashed) {
+        let pods = self.untried.values_mut().chain(self.backing_off.values_mut());
+        for since in absences.chain(successor).chain(pods) {
             *since = now;
         }
     }

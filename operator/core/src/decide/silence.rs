@@ -46,18 +46,20 @@ pub(super) enum Witnesses {
 impl View<'_> {
     /// For how long the recorded master has said nothing; none if it says something, or that is not known yet.
     pub fn silence(&self, master: &Process) -> Option<Silence> {
-        let (since, hung, heard_before) = match self.instance(master) {
+        let (since, hung, heard_before, tried) = match self.instance(master) {
             None => {
                 let departed = self.seen.departed.get(&master.uid);
-                (departed.map_or(self.seen.now, |it| it.noticed), false, false)
+                (departed.map_or(self.seen.now, |it| it.noticed), false, false, true)
             }
             Some(instance) => {
                 let last = instance.last.as_ref();
                 let before = last.is_some_and(|last| last.replication.run_id == master.run_id);
                 match instance.reach {
-                    Reach::Silent { since, accepts } => (since, accepts, before),
-                    Reach::Refused { since } => (since, false, before),
-                    Reach::Untried | Reach::Answers(_) | Reach::Alive(_) => return None,
+                    Reach::Silent { since, accepts } => (since, accepts, before, true),
+                    Reach::Refused { since } => (since, false, before, true),
+                    // Its pod has no address: nothing is heard of it, and nothing more is known.
+                    Reach::Untried => (*self.seen.memory.untried.get(&master.uid)?, false, before, false),
+                    Reach::Answers(_) | Reach::Alive(_) => return None,
                 }
             }
         };
@@ -67,7 +69,7 @@ impl View<'_> {
             Phase::Steady | Phase::Switching => !heard_before && self.unheard_for(master) >= Some(self.unheard()),
             Phase::Electing | Phase::Promoting => true,
         };
-        let patience = if others_listened {
+        let patience = if others_listened && tried {
             ATTEMPT.min(down_after)
         } else {
             down_after

@@ -277,6 +277,22 @@ fn f02_a_guard_that_was_set_without_an_answer_counts_as_set() {
 }
 
 #[test]
+fn d07_a_master_whose_pod_has_lost_its_address_is_silent() {
+    let mut world = World::healthy(3);
+    world.isolated.insert(pod_name(0));
+    world.pod_mut(0).address = String::new();
+    let took = until_replaced(&mut world, 0);
+    assert!(took >= ms(2_000) && took < ms(5_000), "{took:?}");
+    // and where that cannot be done, it is said
+    let mut world = World::healthy(2);
+    world.unreachable.insert(pod_name(1));
+    world.isolated.insert(pod_name(0));
+    world.pod_mut(0).address = String::new();
+    let plan = assert_term_stays(&mut world, ms(120_000));
+    assert_eq!(reasons(&plan), [Reason::MasterUnclear]);
+}
+
+#[test]
 fn f06_a_hung_master_that_is_resumed_later_is_demoted() {
     for policy in POLICIES {
         let mut world = healthy(3, policy);

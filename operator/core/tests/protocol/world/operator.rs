@@ -120,6 +120,9 @@ impl World {
     fn reach(&mut self, name: &str) -> Reach {
         let pod = &self.pods[name];
         let away = pod.node_lost || self.unreachable.contains(name) || self.isolated.contains(name);
+        if pod.address.is_empty() {
+            return Reach::Untried;
+        }
         let what = match &pod.server {
             _ if away => "silent",
             None => "refused",
