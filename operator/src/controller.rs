@@ -12,6 +12,7 @@ use crate::key::Key;
 use crate::lease::Session;
 use crate::metrics::Metrics;
 use crate::mirror::{Guarded, Mirrors, Pause};
+use crate::outage::Outages;
 use crate::pass::{self, Scene, Settled};
 use crate::report::report;
 use crate::resource::{Held, Resource};
@@ -52,6 +53,8 @@ pub struct Context {
     pub args: Arc<Args>,
     /// The operator's monotonic clock.
     pub clock: Clock,
+    /// Passes that fail.
+    pub outages: Outages,
     /// What is held of each resource.
     pub resources: Resources,
 }
@@ -86,9 +89,9 @@ pub async fn run(context: Arc<Context>) {
                     resources
                         .resources
                         .forget(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
-                    resources
-                        .metrics
-                        .forget(&format!("{}/{}", gone.namespace.unwrap_or_default(), gone.name));
+                    let name = format!("{}/{}", gone.namespace.unwrap_or_default(), gone.name);
+                    resources.outages.note(&name, None);
+                    resources.metrics.forget(&name);
                 }
                 Err(error) => tracing::debug!(%error, "no pass"),
             }
@@ -108,6 +111,8 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     context
         .metrics
         .reconciled(outcome.as_ref().map_or_else(Error::label, |_| "ok"), began.elapsed());
+    let name = format!("{}/{}", resource.namespace, resource.name);
+    context.outages.note(&name, outcome.as_ref().err());
     outcome
 }
 
@@ -280,8 +285,7 @@ fn latest(context: &Context, resource: &Resource) -> Option<Arc<Redis>> {
     (redis.uid().as_ref() == Some(&resource.uid)).then(|| Arc::new(redis.clone()))
 }
 
-fn retry(_: Arc<Guarded>, error: &Error, _: Arc<Context>) -> Action {
-    tracing::warn!(%error, "pass failed");
+fn retry(_: Arc<Guarded>, _: &Error, _: Arc<Context>) -> Action {
     Action::requeue(pass::AFTER_FAILURE)
 }
 

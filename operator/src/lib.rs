@@ -24,6 +24,7 @@ pub mod log;
 pub mod metrics;
 pub mod mirror;
 pub mod objects;
+pub mod outage;
 pub mod pass;
 pub mod pods;
 pub mod redis;

@@ -10,6 +10,7 @@ use redis_operator::controller::{self, Context, Resources};
 use redis_operator::events::Events;
 use redis_operator::metrics::Metrics;
 use redis_operator::mirror::{Mirrors, Scope};
+use redis_operator::outage::Outages;
 use redis_operator::trigger::Triggers;
 use redis_operator::watch::Clock;
 use redis_operator::{fail_point, key, lease, log};
@@ -97,6 +98,7 @@ async fn work(
             key: key.clone(),
             args: Arc::clone(&args),
             clock,
+            outages: Outages::default(),
             resources: Resources::default(),
         }))
     };
