@@ -6,11 +6,13 @@
 mod bad_input;
 mod control_plane;
 mod crash;
+mod drain;
 mod failover;
 mod lifecycle;
 mod neighbours;
 mod operator;
 mod restart;
+mod roll;
 mod scaling;
 mod silence;
 mod switchover;

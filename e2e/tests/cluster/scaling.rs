@@ -70,3 +70,22 @@ fn r17_one_instance_and_back() -> Result<()> {
         Ok(())
     })
 }
+
+/// Up, down past the master's replicas and up again, without a pause.
+#[test]
+fn r03_three_five_two_three() -> Result<()> {
+    run("r03w", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let verdict = trial::run(&redis, Expect::SameMaster, async |_| {
+            let at = log::now();
+            for replicas in [5, 2, 3] {
+                redis.scale(replicas).await?;
+                redis.settled(SETTLE).await?;
+            }
+            Ok(at)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        verdict.ensure_smooth(GAP)
+    })
+}
