@@ -15,10 +15,12 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use redis_operator_core::api::Redis;
+use redis_operator_core::decide::View;
 use redis_operator_core::names;
 use redis_operator_core::observed::{Desired, Instance, Observed};
 use redis_operator_core::record::{Found, Record};
 use redis_operator_core::resources::revision;
+use redis_operator_core::version;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -63,7 +65,10 @@ pub async fn observe(
         }
     }
     Ok(Observed {
-        desired: desired(redis),
+        desired: Desired {
+            incompatible: obstacle(&all, &instances, redis),
+            ..desired(redis)
+        },
         holder: context.session.holder.clone(),
         record,
         instances,
@@ -166,6 +171,25 @@ fn written(found: &Found) -> Option<&Record> {
         Found::Record(record) => Some(record),
         Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
     }
+}
+
+/// Why the wanted image cannot follow a server that runs.
+fn obstacle(pods: &[Arc<Pod>], instances: &BTreeMap<String, Instance>, redis: &Redis) -> Option<String> {
+    let old = pods.iter().filter(|pod| {
+        instances
+            .get(&pod.name_any())
+            .is_some_and(|it| it.stale && View::is_up(it))
+    });
+    let image = |pod: &Arc<Pod>| {
+        let containers = pod.spec.as_ref().map(|spec| spec.containers.iter());
+        let mut redis = containers
+            .into_iter()
+            .flatten()
+            .filter(|it| it.name == names::CONTAINER_REDIS);
+        redis.next()?.image.clone()
+    };
+    let mut images = old.filter_map(image);
+    images.find_map(|image| version::obstacle(&image, &redis.spec.image))
 }
 
 /// What the user asked for, as far as decisions depend on it.

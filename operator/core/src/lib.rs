@@ -16,3 +16,4 @@ pub mod replication;
 pub mod resources;
 pub mod rule;
 pub mod status;
+pub mod version;

@@ -1,12 +1,17 @@
 #!/bin/sh
 # Holds the server's end off while it is the master of others, so that the operator can make one of them master first and
-# no write is lost. Not for ever: 10 s, or until the server has failed to reply twice.
+# no write is lost. Not for ever: 10 s, or until the server has failed to reply twice. A replica ends a second later, when
+# no Service leads new connections to it any more.
 failed=0
 end=$(($(date +%s) + 10))
 while [ "$(date +%s)" -lt "$end" ]; do
     reply=$(/etc/redis/ask.sh info replication)
     case $reply in
-    *role:slave* | *connected_slaves:0*) exit 0 ;;
+    *role:slave*)
+        sleep 1
+        exit 0
+        ;;
+    *connected_slaves:0*) exit 0 ;;
     *role:master*) failed=0 ;;
     *) failed=$((failed + 1)) ;;
     esac
