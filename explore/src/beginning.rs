@@ -18,6 +18,7 @@ pub fn world(config: &Config) -> Result<World, String> {
         record: None,
         slice: Published::default(),
         wanted,
+        spec: 0,
         set_holder: 0,
         ops: [None, None],
         leader: 0,

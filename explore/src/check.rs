@@ -69,6 +69,7 @@ pub fn is_quiet(world: &World) -> bool {
         it.is_some_and(|it| it.is_linked() && !it.hung && it.source() == Some(number(&master.run_id)))
     };
     let members = record.members.values().all(|member| follows(&member.process));
+    let made = (0..PODS).all(|i| world.slots[i].uid == 0 || world.slots[i].spec == world.spec);
     let pods = (0..PODS).filter(|i| world.slots[*i].uid != 0).count();
-    serves && published && all && members && pods == wanted && full.div_ceil(2) == record.quorum as usize
+    serves && published && made && all && members && pods == wanted && full.div_ceil(2) == record.quorum as usize
 }

@@ -46,6 +46,8 @@ pub enum Beginning {
     Joining,
     /// Three instances are steady, and the user wants two.
     Leaving,
+    /// Everybody is full, and the user asks for other pods.
+    Rolling,
     /// Nothing was ever there: the first start.
     First,
 }

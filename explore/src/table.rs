@@ -97,6 +97,24 @@ pub const ALL: &[Config] = &[
         ..LEAVE
     },
     Config {
+        name: "roll",
+        beginning: Beginning::Rolling,
+        kinds: &[Fault::Crash],
+        ticks: &[6_100],
+        lags: false,
+        small: false,
+        ..STEADY
+    },
+    Config {
+        name: "roll, every fault",
+        beginning: Beginning::Rolling,
+        kinds: EVERY,
+        lags: false,
+        small: false,
+        live: false,
+        ..STEADY
+    },
+    Config {
         name: "first start",
         beginning: Beginning::First,
         kinds: NO_CUT,

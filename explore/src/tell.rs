@@ -62,6 +62,7 @@ fn say(world: &World, action: Action) -> String {
         Action::Remove(i) => format!("the StatefulSet takes pod {i} away"),
         Action::Reap => "kubelet ends the process without a pod object".to_owned(),
         Action::Outlive(_) => "a kubelet has outlived a pod that is gone".to_owned(),
+        Action::Change => "the user asks for other pods".to_owned(),
         Action::Scale(n) => format!("the user wants {n} replicas"),
         Action::Resume(i) => format!("{i} goes on"),
         Action::Heal => "the network is whole again".to_owned(),

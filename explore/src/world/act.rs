@@ -25,6 +25,7 @@ impl World {
             Action::Restart => self.lead(usize::from(self.leader)),
             Action::Tick(time) => self.let_pass(u64::from(time) * 1_000),
             Action::Scale(n) => self.wanted = n,
+            Action::Change => self.spec += 1,
             Action::Outlive(g) => self.gone[usize::from(g)].outlived = true,
             Action::Reap => self.end(ORPHAN, false),
             Action::Heal => (self.cut, self.ways) = Default::default(),

@@ -42,6 +42,8 @@ pub enum Action {
     Outlive(u8),
     /// The user wants this many.
     Scale(u8),
+    /// The user asks for other pods.
+    Change,
     /// A hung process goes on.
     Resume(u8),
     /// The network is whole again.
@@ -78,7 +80,7 @@ pub const CUTS: [&str; 11] = [
 impl Action {
     /// It needs nothing from outside: processes, operators and time go on.
     pub fn is_progress(self) -> bool {
-        !self.is_fault() && !matches!(self, Self::Write(_) | Self::Scale(_) | Self::Succeed)
+        !self.is_fault() && !matches!(self, Self::Write(_) | Self::Scale(_) | Self::Change | Self::Succeed)
     }
 
     /// It is one of the things that may go wrong.
@@ -117,6 +119,9 @@ impl World {
         }
         if config.beginning == Beginning::Joining && self.wanted == 2 {
             all.push(Action::Scale(3));
+        }
+        if config.beginning == Beginning::Rolling && self.spec == 0 {
+            all.push(Action::Change);
         }
         if config.beginning == Beginning::Leaving && self.wanted == 3 {
             all.push(Action::Scale(2));

@@ -64,6 +64,8 @@ pub struct Slot {
     pub ghost: Option<Ghost>,
     /// Clients know its address.
     pub published: bool,
+    /// The number of the spec that it was made for.
+    pub spec: u8,
 }
 
 impl Slot {
@@ -82,6 +84,7 @@ impl Slot {
             disk: None,
             ghost: None,
             published: false,
+            spec: 0,
         }
     }
 
@@ -106,6 +109,7 @@ impl World {
         *self.slot_mut(i) = Slot {
             uid,
             version,
+            spec: self.spec,
             ..Slot::none(self.slots[i].ordinal)
         };
         self.forget_operators_of(i);

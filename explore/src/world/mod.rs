@@ -69,6 +69,8 @@ pub struct World {
     pub slice: Published,
     /// Pods that the user wants.
     pub wanted: u8,
+    /// The number of the spec that the user wants.
+    pub spec: u8,
     /// Who wrote the StatefulSet last.
     pub set_holder: u16,
     /// Operators, and which of them has the lease.

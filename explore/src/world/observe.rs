@@ -81,7 +81,7 @@ impl World {
         let mut hash = DefaultHasher::new();
         self.slots[..PODS].hash(&mut hash);
         (config.policy as u8, config.mask()).hash(&mut hash);
-        (self.gone, self.wanted, self.set_holder, self.now).hash(&mut hash);
+        (self.gone, self.wanted, self.spec, self.set_holder, self.now).hash(&mut hash);
         (op.known.as_ref().map(|doc| doc.hash), op.memory.hash).hash(&mut hash);
         (op.holder, op.slice, op.connections, op.found, op.heard, op.last).hash(&mut hash);
         Some(hash.finish())
@@ -158,8 +158,8 @@ impl World {
                 waiting: None,
                 restarts: 0,
             },
-            outdated: false,
-            stale: false,
+            outdated: slot.spec != self.spec,
+            stale: slot.spec != self.spec,
             evacuating: None,
             trouble: None,
             last: op.and_then(|op| self.last(op, i)),

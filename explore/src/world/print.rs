@@ -17,7 +17,7 @@ pub(super) fn fingerprint(world: &World, config: &Config) -> u64 {
     }
     slice(&mut canon, &world.slice);
     canon.name('h', world.set_holder);
-    canon.word(u64::from(world.wanted) << 8 | u64::from(world.leader));
+    canon.word(u64::from(world.spec) << 16 | u64::from(world.wanted) << 8 | u64::from(world.leader));
     for k in 0..2 {
         match &world.ops[k] {
             None => canon.word(7),
@@ -58,7 +58,11 @@ fn print_slot(canon: &mut Canon, slot: &Slot) {
     canon.name('v', slot.version);
     let label = slot.label.map_or(0, str::len);
     canon.word(
-        (label as u64) << 8 | u64::from(slot.deleting) << 2 | u64::from(slot.running) << 1 | u64::from(slot.published),
+        u64::from(slot.spec) << 16
+            | (label as u64) << 8
+            | u64::from(slot.deleting) << 2
+            | u64::from(slot.running) << 1
+            | u64::from(slot.published),
     );
     canon.name('c', slot.shown);
     canon.name('c', slot.ended);
