@@ -1,7 +1,9 @@
 //! The faults that are counted: what is done, on which resource, and what must be reached.
 
+use crate::drain::drain;
 use crate::fault::Signal;
 use crate::harness::{spec, spec_with};
+use crate::log;
 use crate::operator;
 use crate::outage::{self, Place};
 use crate::pod::node;
@@ -34,11 +36,17 @@ pub enum Fault {
     CutOffWithLeader,
     /// Its process and the leading operator's are killed.
     KilledWithLeader,
+    /// No fault at all: its pod is deleted.
+    Deleted,
+    /// Its node is drained.
+    Drained,
+    /// A changed spec is rolled out.
+    Rolled,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Killed,
         Self::Hung,
         Self::HungSooner,
@@ -46,6 +54,9 @@ impl Fault {
         Self::CutOffDurable,
         Self::CutOffWithLeader,
         Self::KilledWithLeader,
+        Self::Deleted,
+        Self::Drained,
+        Self::Rolled,
     ];
 
     /// A word for files and arguments.
@@ -58,6 +69,9 @@ impl Fault {
             Self::CutOffDurable => "cable-durability",
             Self::CutOffWithLeader => "cable-leader",
             Self::KilledWithLeader => "killed-leader",
+            Self::Deleted => "deleted",
+            Self::Drained => "drained",
+            Self::Rolled => "rolled",
         }
     }
 
@@ -71,6 +85,9 @@ impl Fault {
             Self::CutOffDurable => "The cable of the master's node is pulled, `policy: Durability`",
             Self::CutOffWithLeader => "The cable of the node of master and leading operator is pulled",
             Self::KilledWithLeader => "The processes of master and leading operator are killed",
+            Self::Deleted => "The master's pod is deleted",
+            Self::Drained => "The master's node is drained",
+            Self::Rolled => "A changed spec is rolled out: all three pods are replaced",
         }
     }
 
@@ -84,8 +101,14 @@ impl Fault {
             Self::CutOffDurable => (7000.0, 9000.0),
             Self::CutOffWithLeader => (7500.0, 7500.0),
             Self::KilledWithLeader => (4500.0, 4500.0),
+            Self::Deleted | Self::Drained | Self::Rolled => (300.0, 1300.0),
         };
-        Bounds { median, max }
+        let nothing_lost = matches!(self, Self::Deleted | Self::Drained | Self::Rolled);
+        Bounds {
+            median,
+            max,
+            nothing_lost,
+        }
     }
 
     /// The resource that it befalls.
@@ -94,6 +117,7 @@ impl Fault {
             Self::HungSooner => spec_with(3, json!({ "downAfter": "1s" })),
             Self::CutOffDurable => spec_with(3, json!({ "policy": "Durability" })),
             Self::Killed | Self::Hung | Self::CutOff | Self::CutOffWithLeader | Self::KilledWithLeader => spec(3),
+            Self::Deleted | Self::Drained | Self::Rolled => spec(3),
         }
     }
 
@@ -115,6 +139,22 @@ impl Fault {
                 Self::KilledWithLeader => {
                     operator::leading_process(cluster).await?.send(Signal::Kill)?;
                     process.send(Signal::Kill)
+                }
+                Self::Deleted => {
+                    let at = log::now();
+                    subject.space.remove(&before.master, None).await?;
+                    Ok(at)
+                }
+                Self::Drained => {
+                    let at = log::now();
+                    drain(subject, node(&before.master), SETTLE).await?;
+                    Ok(at)
+                }
+                Self::Rolled => {
+                    let at = log::now();
+                    let change = json!({ "podAnnotations": { "changed": at.to_string() } });
+                    subject.change(change).await?;
+                    Ok(at)
                 }
             }
         })
@@ -138,6 +178,7 @@ impl Fault {
             Self::Killed | Self::Hung | Self::HungSooner | Self::KilledWithLeader => {
                 operator::ready(cluster, SETTLE).await
             }
+            Self::Deleted | Self::Drained | Self::Rolled => operator::ready(cluster, SETTLE).await,
         }
     }
 }

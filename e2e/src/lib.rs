@@ -3,6 +3,7 @@
 pub mod client;
 pub mod cluster;
 pub mod counted;
+pub mod drain;
 pub mod fault;
 pub mod harness;
 pub mod history;

@@ -2,59 +2,16 @@
 
 use crate::{SETTLE, START};
 use anyhow::{Context, Result, ensure};
+use e2e::drain::{Cordon, drain};
 use e2e::harness::{Needs, run, spec};
 use e2e::log;
 use e2e::pod::node;
-use e2e::space::{Space, call, until};
-use e2e::subject::{Settled, Subject};
 use e2e::trial::{self, Expect};
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::EvictParams;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use std::time::Duration;
 
 /// The longest time in which nobody can write: the switchover, and kube-proxy's second if it has just synced.
 const GAP: Duration = Duration::from_millis(1_300);
-
-/// A node that takes no new pods, until it is told otherwise.
-struct Cordon(Api<Node>, String);
-
-impl Cordon {
-    async fn on(space: &Space, node: &str) -> Result<Self> {
-        let nodes: Api<Node> = Api::all(space.cluster.client.clone());
-        call(nodes.cordon(node)).await?;
-        Ok(Self(nodes, node.to_owned()))
-    }
-
-    async fn off(self) -> Result<()> {
-        call(self.0.uncordon(&self.1)).await.map(drop)
-    }
-}
-
-/// `kubectl drain`: evicts what is on the node, again and again as long as the disruption budget forbids it.
-async fn evict(redis: &Subject, from: &str) -> Result<()> {
-    let pods = redis.space.api::<Pod>();
-    until(&format!("{from} to be empty"), SETTLE, async || {
-        let all = redis.pods().await?;
-        let here: Vec<_> = all.iter().filter(|pod| node(pod) == from).collect();
-        for pod in here.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
-            match pods.evict(&pod.name_any(), &EvictParams::default()).await {
-                Err(kube::Error::Api(status)) if [404, 429].contains(&status.code) => {}
-                other => drop(other?),
-            }
-        }
-        Ok(here.is_empty())
-    })
-    .await
-}
-
-async fn drain(redis: &Subject, node: &str) -> Result<Settled> {
-    let cordon = Cordon::on(&redis.space, node).await?;
-    let evicted = evict(redis, node).await;
-    let settled = redis.settled(SETTLE).await;
-    cordon.off().await?;
-    evicted.and(settled)
-}
 
 #[test]
 fn r01_r02_each_node_in_turn_is_drained() -> Result<()> {
@@ -72,7 +29,7 @@ fn r01_r02_each_node_in_turn_is_drained() -> Result<()> {
         let verdict = trial::run(&redis, Expect::Failover, async |_| {
             let at = log::now();
             for node in &nodes {
-                let settled = drain(&redis, node).await?;
+                let settled = drain(&redis, node, SETTLE).await?;
                 println!("r02d: {node} is drained; master {}", settled.master.name_any());
             }
             Ok(at)
@@ -95,11 +52,11 @@ fn e18_a_master_leaves_a_cordoned_node() -> Result<()> {
             .first()
             .map(|pod| node(pod).to_owned())
             .context("no replica")?;
-        let also = Cordon::on(space, &beside).await?;
+        let also = Cordon::on(&space.cluster, &beside).await?;
         let mut cordon = None;
         let verdict = trial::run(&redis, Expect::Failover, async |_| {
             let at = log::now();
-            cordon = Some(Cordon::on(space, &from).await?);
+            cordon = Some(Cordon::on(&space.cluster, &from).await?);
             Ok(at)
         })
         .await;
