@@ -14,7 +14,7 @@ use redis_operator_core::api::Redis;
 use redis_operator_core::credentials::application_password;
 use redis_operator_core::decide::View;
 use redis_operator_core::names;
-use redis_operator_core::observed::Observed;
+use redis_operator_core::observed::{Observed, Paused};
 use redis_operator_core::record::Found;
 use redis_operator_core::resources::{self, Inputs, Refusal, Resources};
 use redis_operator_core::status::Trouble;
@@ -30,7 +30,10 @@ pub async fn converge(
     redis: &Redis,
     seen: &Observed,
 ) -> Vec<Trouble> {
-    if matches!(seen.record, Found::Newer(_)) || redis.metadata.deletion_timestamp.is_some() {
+    if seen.desired.paused == Paused::All
+        || matches!(seen.record, Found::Newer(_))
+        || redis.metadata.deletion_timestamp.is_some()
+    {
         return vec![];
     }
     let live = Live::of(&context.mirrors, &resource.namespace, &resource.name);
@@ -115,6 +118,10 @@ async fn desired(
         passwords: &resource.passwords,
         application_password: password.as_deref(),
         holder: &context.session.holder,
+        restarted: match &seen.record {
+            Found::Record(record) => record.restarted.as_deref(),
+            Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
+        },
         replicas: replicas(
             seen,
             &resource.name,

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use redis_operator_core::annotations::{self, Asked};
 use redis_operator_core::api::Redis;
 use redis_operator_core::decide::View;
 use redis_operator_core::names;
@@ -51,7 +52,7 @@ pub async fn observe(
         all,
         own: mut instances,
         set_holder,
-    } = Pods::of(context, resource, redis);
+    } = Pods::of(context, resource, redis, written(&record));
     let reread = resource.cluster.reread();
     record = ask(&resource.watch, &mut instances, record, &context.session.holder, reread).await?;
     // What was heard is measured against this moment: whatever holds this pass up from here on is no silence.
@@ -127,7 +128,7 @@ struct Pods {
 }
 
 impl Pods {
-    fn of(context: &Context, resource: &Resource, redis: &Redis) -> Self {
+    fn of(context: &Context, resource: &Resource, redis: &Redis, record: Option<&Record>) -> Self {
         let set = ObjectRef::<StatefulSet>::new(&names::object(&resource.name)).within(&resource.namespace);
         let set = context.mirrors.stateful_sets.get(&set);
         let all = context.mirrors.pods_of(&resource.namespace, &resource.name);
@@ -141,7 +142,8 @@ impl Pods {
         let ours = |set: &StatefulSet| set.owner_references().iter().any(|owner| owner.uid == resource.uid);
         // A StatefulSet of that name which belongs to somebody else: so do its pods.
         let ours = set.as_deref().is_none_or(ours);
-        let revision = revision(&redis.spec);
+        let restarted = record.and_then(|record| record.restarted.as_deref());
+        let revision = revision(&redis.spec, restarted);
         let own = all.iter().filter(|_| ours).filter_map(|pod| {
             let instance = pods::instance(pod, &resource.name, set.as_deref())?;
             let node = context.mirrors.nodes.get(&ObjectRef::new(&instance.node));
@@ -194,7 +196,17 @@ fn obstacle(pods: &[Arc<Pod>], instances: &BTreeMap<String, Instance>, redis: &R
 
 /// What the user asked for, as far as decisions depend on it.
 pub fn desired(redis: &Redis) -> Desired {
+    let Asked {
+        switchover,
+        restart,
+        paused,
+        nonsense,
+    } = annotations::read(redis.annotations());
     Desired {
+        switchover,
+        restart,
+        paused,
+        nonsense,
         replicas: u32::try_from(redis.spec.replicas).unwrap_or_default(),
         policy: redis.spec.policy,
         down_after: redis.spec.down_after(),

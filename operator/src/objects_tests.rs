@@ -15,6 +15,7 @@ fn desired(holder: &str) -> Resources {
     redis.metadata.uid = Some("uid-of-x".to_owned());
     let passwords = Passwords::derive(b"key", "uid-of-x");
     let inputs = Inputs {
+        restarted: None,
         passwords: &passwords,
         application_password: None,
         holder,

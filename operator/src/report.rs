@@ -32,6 +32,7 @@ pub async fn report(
         .metrics
         .conditions(&format!("{}/{}", resource.namespace, resource.name), conditions);
     tell(context, held, redis, &status);
+    tell_answer(context, redis, &status);
     if redis
         .status
         .as_ref()
@@ -59,7 +60,7 @@ fn explicit(status: &RedisStatus) -> Result<Value, Error> {
     let mut value = serde_json::to_value(status).map_err(|error| Error::Unexpected(error.to_string()))?;
     if let Value::Object(fields) = &mut value {
         fields.remove("record");
-        for name in ["master", "lastFailover"] {
+        for name in ["master", "lastFailover", "switchover", "restart"] {
             fields.entry(name).or_insert(Value::Null);
         }
         fields.entry("instances").or_insert_with(|| json!([]));
@@ -97,6 +98,28 @@ fn tell(context: &Context, held: &mut Held, redis: &Redis, status: &RedisStatus)
         );
     }
     held.told = Some(ready.reason.clone());
+}
+
+/// One event when a request is answered.
+fn tell_answer(context: &Context, redis: &Redis, status: &RedisStatus) {
+    let Some(answer) = &status.switchover else { return };
+    let before = redis.status.as_ref().and_then(|status| status.switchover.as_ref());
+    let new = before.is_none_or(|before| (&before.outcome, &before.at) != (&answer.outcome, &answer.at));
+    let (Some(outcome), Some(reason)) = (&answer.outcome, &answer.reason) else {
+        return;
+    };
+    if new && outcome != "Begun" {
+        let kind = if outcome == "Done" { Kind::Normal } else { Kind::Warning };
+        let what = format!("Switchover{outcome}");
+        let asked = answer.request.as_deref().unwrap_or("another pod");
+        context.events.tell(
+            redis,
+            kind,
+            &what,
+            "Switchover",
+            format!("switchover to {asked}: {reason}"),
+        );
+    }
 }
 
 fn resource_name(redis: &Redis) -> String {

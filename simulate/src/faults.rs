@@ -78,6 +78,8 @@ pub enum Action {
     Roll,
     /// The spec asks for pods that cannot start, for a while.
     RollBroken,
+    /// A person asks for a switchover, and takes that back after a while.
+    Ask,
     /// A node is cordoned, for a while.
     Cordon(u8),
     /// The policy changes.
@@ -104,6 +106,8 @@ pub enum Action {
     RollBack(u32),
     /// Pods may come again.
     Uncordon(u8),
+    /// Nothing is asked for any more.
+    TakeBack,
 }
 
 impl Action {
@@ -238,8 +242,9 @@ fn change(random: &mut Random) -> Action {
 
 /// What somebody does to a healthy set.
 fn planned(random: &mut Random, nodes: u8) -> Action {
-    match random.below(6) {
+    match random.below(7) {
         0 => Action::DeletePod(target(random)),
+        6 => Action::Ask,
         1 => Action::Cordon(random.below(u64::from(nodes)) as u8),
         _ => change(random),
     }

@@ -53,6 +53,7 @@ impl World {
                 | Action::ApiBack
                 | Action::RollBack(_)
                 | Action::Uncordon(_)
+                | Action::TakeBack
         );
         if is_end {
             self.plan.open -= 1;
@@ -83,6 +84,7 @@ impl World {
             Action::ApiBack => self.api.away = None,
             Action::RollBack(spec) => self.want_spec(spec),
             Action::Uncordon(node) => self.cordon(node, false),
+            Action::TakeBack => self.want(|desired| desired.switchover = None),
             _ => {}
         }
     }
@@ -173,6 +175,10 @@ impl World {
                 self.api.broken.insert(broken);
                 self.want_spec(broken);
                 return Some(Action::RollBack(before));
+            }
+            Action::Ask if self.api.away.is_none() => {
+                self.want(|desired| desired.switchover = Some("any".to_owned()));
+                return Some(Action::TakeBack);
             }
             Action::Cordon(node) if self.api.away.is_none() => {
                 self.cordon(node, true);

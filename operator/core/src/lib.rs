@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits, asks the time, draws a random number or talks to anybody; Kubernetes is known only as types.
 
+pub mod annotations;
 pub mod api;
 pub mod conditions;
 pub mod config;

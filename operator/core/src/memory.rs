@@ -23,6 +23,8 @@ pub struct Memory {
     pub succeeded: Option<(u64, Moment)>,
     /// Since when there is no record and nobody answers as a master.
     pub recordless_since: Option<Moment>,
+    /// A switchover that a person asked for, and since when it waits.
+    pub asked: Option<(String, Moment)>,
     /// When a switchover was given up last.
     pub switch_failed: Option<Moment>,
     /// The run id of a master that answered in the middle of its election, and when.
@@ -153,6 +155,10 @@ impl Memory {
         self.untried = untried
             .map(|i| (i.uid.clone(), *self.untried.get(&i.uid).unwrap_or(&now)))
             .collect();
+        let asked = seen.desired.switchover.as_ref();
+        if self.asked.as_ref().map(|(value, _)| value) != asked {
+            self.asked = asked.map(|value| (value.clone(), now));
+        }
         let backing_off = |i: &&crate::observed::Instance| i.container.waiting.as_deref() == Some("CrashLoopBackOff");
         let waiting = seen.instances.values().filter(backing_off);
         self.backing_off = waiting

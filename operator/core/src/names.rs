@@ -41,6 +41,12 @@ pub const ANNOTATION_HOLDER: &str = "redis-operator.dev/holder";
 pub const ANNOTATION_ELECT: &str = "redis-operator.dev/elect";
 /// Annotation of a resource: the run ids, with commas between them, of processes that a person declares to have ended.
 pub const ANNOTATION_ENDED: &str = "redis-operator.dev/ended";
+/// Annotation of a resource: the pod that a person wants to be master, or `any`.
+pub const ANNOTATION_SWITCHOVER: &str = "redis-operator.dev/switchover";
+/// Annotation of a resource, and of its pods: when a person asked for a restart.
+pub const ANNOTATION_RESTART: &str = "redis-operator.dev/restart";
+/// Annotation of a resource: what is to be left alone, `true` or `all`.
+pub const ANNOTATION_PAUSED: &str = "redis-operator.dev/paused";
 /// Annotation on the EndpointSlice: the term that published it.
 pub const ANNOTATION_TERM: &str = "redis-operator.dev/term";
 /// Annotation on the pods: hash of the redis.conf that the process has read.

@@ -148,6 +148,18 @@ pub struct Slice {
     pub term: u64,
 }
 
+/// What a person wants left alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Paused {
+    /// Nothing.
+    #[default]
+    No,
+    /// Everything that is planned: switchovers, rolls, leaves. A master that fails is replaced.
+    Planned,
+    /// Everything.
+    All,
+}
+
 /// What the user asked for, as far as decisions depend on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
@@ -164,6 +176,14 @@ pub struct Desired {
     pub incompatible: Option<String>,
     /// The resource is being deleted.
     pub deleting: bool,
+    /// Who should be master, as a person asked: a pod's name, or `any`.
+    pub switchover: Option<String>,
+    /// The restart that a person asked for last.
+    pub restart: Option<String>,
+    /// What is not to be done.
+    pub paused: Paused,
+    /// Annotations that make no sense, each with what it should be.
+    pub nonsense: Vec<String>,
     /// The pod that a person named as the one to promote where the evidence is ambiguous.
     pub elect: Option<String>,
     /// The run ids of the processes that a person declared to have ended.

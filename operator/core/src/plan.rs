@@ -136,6 +136,10 @@ pub enum Reason {
     RollStuck,
     /// The present spec cannot be rolled out.
     RollRefused,
+    /// A person wants it left alone.
+    Paused,
+    /// An annotation makes no sense.
+    AnnotationUnclear,
 }
 
 /// What to do next.

@@ -93,6 +93,35 @@ pub struct Claim {
     pub offset: u64,
 }
 
+/// A switchover that a person asked for, and its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// What the annotation said; empty once that is gone.
+    pub value: String,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why, for people.
+    #[serde(default)]
+    pub reason: String,
+    /// When, RFC 3339; for people.
+    #[serde(default)]
+    pub at: String,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The master was demoted for it.
+    Begun,
+    /// It was done.
+    Done,
+    /// It was not begun, and will not be.
+    Refused,
+    /// It was begun, and came to another end.
+    Failed,
+}
+
 /// The record. Its promises and the order of its writes are those of the protocol's section 2.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -135,6 +164,12 @@ pub struct Record {
     /// not again before it was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elected: Option<String>,
+    /// What a person asked for last, and what became of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
+    /// The restart that was accepted last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted: Option<String>,
     /// E: a write that WAIT n, n ≥ E, has acknowledged is on at least E members. 0: none yet.
     #[serde(default)]
     pub quorum: u32,
@@ -180,6 +215,8 @@ impl Record {
             members: BTreeMap::new(),
             copies: BTreeSet::new(),
             elected: None,
+            request: None,
+            restarted: None,
             quorum: 0,
             since: String::new(),
             reason: String::new(),

@@ -1,10 +1,10 @@
 //! What the operator tells people: status and conditions, computed from an observation and its plan.
 
-use crate::api::{Instance as Row, LastFailover, Redis, RedisStatus};
+use crate::api::{Answer, Instance as Row, LastFailover, Redis, RedisStatus};
 use crate::conditions::{Wanted, merge};
 use crate::decide::{Master, View};
 use crate::names;
-use crate::observed::{Instance, Observed, Reach};
+use crate::observed::{Instance, Observed, Paused, Reach};
 use crate::plan::{Plan, Reason};
 use crate::record::{Found, Phase, Record, Stage};
 use kube::ResourceExt;
@@ -51,9 +51,30 @@ pub fn status(
             .map(|instance| row(seen, record, instance))
             .collect(),
         last_failover: last.or(before.last_failover),
+        switchover: record.and_then(switchover),
+        restart: record.and_then(|record| restart(seen, record)),
         conditions: merge(&before.conditions, wanted, generation, seen.clock),
         record: None,
     }
+}
+
+fn switchover(record: &Record) -> Option<Answer> {
+    let request = record.request.as_ref()?;
+    Some(Answer {
+        request: Some(request.value.clone()).filter(|value| !value.is_empty()),
+        outcome: Some(format!("{:?}", request.outcome)),
+        reason: Some(request.reason.clone()),
+        at: Some(request.at.clone()),
+    })
+}
+
+fn restart(seen: &Observed, record: &Record) -> Option<Answer> {
+    let rolling = seen.instances.values().any(|instance| instance.stale);
+    Some(Answer {
+        request: Some(record.restarted.clone()?),
+        outcome: Some(if rolling { "Rolling" } else { "Done" }.to_owned()),
+        ..Answer::default()
+    })
 }
 
 /// Whether two statuses tell a person the same. Offsets and lags move all the time, on an idle server too, and alone
@@ -173,6 +194,12 @@ impl Facts {
                 },
             },
             Wanted {
+                type_: "Paused",
+                holds: seen.desired.paused != Paused::No,
+                reason: format!("{:?}", seen.desired.paused),
+                message: paused(seen.desired.paused).to_owned(),
+            },
+            Wanted {
                 type_: "Stalled",
                 holds: stalled.is_some(),
                 reason: stalled.map_or("GoingOn", |(reason, _, _)| reason.as_str()).to_owned(),
@@ -184,10 +211,18 @@ impl Facts {
     }
 }
 
+fn paused(paused: Paused) -> &'static str {
+    match paused {
+        Paused::No => "everything is done that there is to do",
+        Paused::Planned => "nothing planned is done; a master that fails is replaced",
+        Paused::All => "nothing is done, not even where the master fails",
+    }
+}
+
 /// Nothing goes on until a person, or a fault's end, changes something.
 fn stalls(reason: Reason) -> bool {
     match reason {
-        Reason::WaitingForPods | Reason::SwitchoverWaits | Reason::Rolling => false,
+        Reason::WaitingForPods | Reason::SwitchoverWaits | Reason::Rolling | Reason::Paused => false,
         Reason::RecordOfNewerVersion
         | Reason::RecordUnreadable
         | Reason::AmbiguousData
@@ -199,7 +234,8 @@ fn stalls(reason: Reason) -> bool {
         | Reason::MemberWithoutLink
         | Reason::TwoMasters
         | Reason::RollStuck
-        | Reason::RollRefused => true,
+        | Reason::RollRefused
+        | Reason::AnnotationUnclear => true,
     }
 }
 

@@ -27,6 +27,7 @@ fn each_example_is_understood_whole_and_built() {
             redis.metadata.uid = Some("uid".to_owned());
             let passwords = Passwords::derive(b"key", "uid");
             let inputs = Inputs {
+                restarted: None,
                 passwords: &passwords,
                 application_password: Some("x"),
                 holder: "x",

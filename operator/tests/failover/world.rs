@@ -216,6 +216,7 @@ impl World {
 
     fn files(&self) -> Files {
         let inputs = Inputs {
+            restarted: None,
             passwords: &self.passwords,
             application_password: None,
             holder: "test",

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use redis_operator_core::names;
-use redis_operator_core::observed::{Desired, Policy};
+use redis_operator_core::observed::{Desired, Paused, Policy};
 use redis_operator_core::plan::Label;
 use redis_operator_core::record::{Found, Record};
 use std::collections::{BTreeMap, BTreeSet};
@@ -440,6 +440,10 @@ pub fn desired(replicas: u32, policy: Policy, down_after: Duration, durable: boo
         durable,
         incompatible: None,
         deleting: false,
+        switchover: None,
+        restart: None,
+        paused: Paused::No,
+        nonsense: vec![],
         elect: None,
         ended: BTreeSet::new(),
     }

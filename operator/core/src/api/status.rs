@@ -54,6 +54,14 @@ pub struct RedisStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failover: Option<LastFailover>,
 
+    /// The switchover that was asked for last by annotation, and its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switchover: Option<Answer>,
+
+    /// The restart that was asked for last by annotation, and how far it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Answer>,
+
     /// Conditions with reasons for people; `Ready` is the one to wait for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -86,6 +94,24 @@ pub struct Instance {
     /// The node it runs on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+}
+
+/// The answer to what somebody asked for by an annotation.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// What the annotation said; absent once a switchover's annotation is gone, so that the same value asks anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Begun, Rolling, Done, Refused or Failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was answered, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
 }
 
 /// The latest failover and how long its parts took. Times are milliseconds since the fault was noticed.

@@ -3,7 +3,7 @@
 use super::view::Living;
 use super::{Aside, Master, Say, View};
 use crate::memory::Misdirected;
-use crate::observed::{Instance, Observed};
+use crate::observed::{Instance, Observed, Paused};
 use crate::plan::Step;
 use crate::record::Stage;
 use std::time::Duration;
@@ -97,6 +97,9 @@ fn unquiet(view: &View, it: Living) -> Duration {
 /// A pod in a long back-off that no record needs: a new one tries at once, so that a cause that is gone does not keep
 /// it away for five minutes.
 pub(super) fn replace_stuck(view: &View, aside: &mut Aside) -> Say {
+    if view.seen.desired.paused != Paused::No {
+        return None;
+    }
     let named = |uid: &str| view.record.processes().any(|process| process.uid == uid);
     let candidates = view
         .seen
@@ -126,6 +129,9 @@ pub(super) fn replace_stuck(view: &View, aside: &mut Aside) -> Say {
 /// A pod of an outdated revision that cannot run, and that no record needs: its successor may. So a spec that was
 /// corrected is enough. What may hold data that nobody else has is left alone.
 pub(super) fn replace_outdated(view: &View, _: &mut Aside) -> Say {
+    if view.seen.desired.paused != Paused::No {
+        return None;
+    }
     let serves = matches!(view.master(), Master::Serves(_));
     let named = |uid: &str| view.record.processes().any(|process| process.uid == uid);
     let steps = outdated(view.seen, |instance| {

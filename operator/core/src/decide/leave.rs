@@ -3,7 +3,7 @@
 use super::view::Living;
 use super::{Aside, Master, Say, View, guard, join};
 use crate::names;
-use crate::observed::Reach;
+use crate::observed::{Paused, Reach};
 use crate::plan::{Reason, Step};
 use crate::record::{Member, Stage};
 use crate::rule::{self, Rule};
@@ -42,6 +42,9 @@ pub(super) fn leave(view: &View, aside: &mut Aside) -> Say {
     if view.record.at(Stage::Leaving).next().is_some() {
         // Those who stay are waited for, so they have to follow.
         return join::tell(view, master).or_else(|| Some(finish(view, master, aside)));
+    }
+    if view.seen.desired.paused != Paused::No {
+        return None;
     }
     let surplus = surplus(view, master, aside)?;
     Some((record_leaving(view, vec![surplus]), "members leave"))

@@ -24,6 +24,7 @@ mod start;
 mod suspect;
 mod switch;
 mod view;
+mod wish;
 
 pub use evidence::{Master, Proof};
 pub(crate) use join::TELL_AGAIN;
@@ -32,7 +33,7 @@ pub use silence::Silence;
 pub(crate) use silence::last_heard;
 pub use view::View;
 
-use crate::observed::Observed;
+use crate::observed::{Observed, Paused};
 use crate::plan::{Note, Plan, Reason, Step};
 use crate::record::{Found, Record};
 use crate::rule::{self, Rule};
@@ -42,7 +43,7 @@ use std::time::Duration;
 type Say = Option<(Vec<Step>, &'static str)>;
 
 /// The rules, in the order in which they are asked.
-const RULES: [fn(&View, &mut Aside) -> Say; 20] = [
+const RULES: [fn(&View, &mut Aside) -> Say; 21] = [
     hold::take_over,
     publish::publish,
     hold::touch_slice,
@@ -53,6 +54,7 @@ const RULES: [fn(&View, &mut Aside) -> Say; 20] = [
     elect::elect,
     promote::promote,
     heal::send_away,
+    wish::answer,
     switch::switch,
     leave::leave,
     join::join,
@@ -103,6 +105,24 @@ pub fn decide(seen: &Observed) -> Plan {
     let mut aside = Aside::default();
     if seen.desired.deleting {
         return Plan::default();
+    }
+    for what in &seen.desired.nonsense {
+        aside.note(Reason::AnnotationUnclear, what.clone());
+    }
+    match seen.desired.paused {
+        Paused::No => {}
+        Paused::Planned => aside.note(
+            Reason::Paused,
+            "nothing planned is done, though a master that fails is replaced, until the annotation redis-operator.dev/paused is removed",
+        ),
+        Paused::All => {
+            let text = "nothing is done, not even where the master fails, until the annotation redis-operator.dev/paused is removed";
+            aside.note(Reason::Paused, text);
+            return Plan {
+                notes: aside.notes,
+                ..Plan::default()
+            };
+        }
     }
     let said = match &seen.record {
         Found::Record(record) => {

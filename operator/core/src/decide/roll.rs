@@ -5,7 +5,7 @@
 
 use super::view::Living;
 use super::{Aside, Master, Say, View, guard, join, leave};
-use crate::observed::Instance;
+use crate::observed::{Instance, Paused};
 use crate::plan::{Reason, Step};
 use crate::record::Stage;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) fn roll(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
-    if !is_under_way(view) {
+    if !is_under_way(view) || view.seen.desired.paused != Paused::No {
         return None;
     }
     if let Some(why) = &view.seen.desired.incompatible {
@@ -50,7 +50,7 @@ pub(super) fn roll(view: &View, aside: &mut Aside) -> Say {
 
 /// The one pod that may be away now: a stale replica, and everybody else is in sync.
 pub(super) fn turn<'a>(view: &View<'a>, master: Living) -> Option<&'a Instance> {
-    if view.seen.desired.incompatible.is_some() {
+    if view.seen.desired.incompatible.is_some() || view.seen.desired.paused != Paused::No {
         return None;
     }
     let stale = wanted(view).filter(|it| is_due(it) && it.uid != master.instance.uid && !it.deleting);

@@ -2,9 +2,10 @@
 //! it is a candidate like the others promotes whoever has everything. No write is lost.
 
 use super::view::Living;
-use super::{Aside, Master, Say, View, elect, guard, roll};
+use super::wish::{self, Wish};
+use super::{Aside, Master, Say, View, elect, guard};
 use crate::plan::{Reason, Step};
-use crate::record::{Phase, Process, Record, Stage};
+use crate::record::{Outcome, Phase, Process, Record, Stage};
 use std::time::Duration;
 
 /// How long the target may take to catch up: clients are paused for 3 s.
@@ -28,16 +29,26 @@ fn begin(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
-    let why = wish(view, master)?;
+    let Wish { why, by_hand } = wish::wish(view, master)?;
     let calm = view.record.members.values().all(|member| member.stage == Stage::Full)
         && view.record.quorum == guard::target(view, view.record)
         && master.answer.guard == view.record.quorum;
     if !calm || !master.instance.attached {
+        if by_hand {
+            aside.note(
+                Reason::SwitchoverWaits,
+                format!("{why}, and waits until nobody joins or leaves"),
+            );
+        }
         return None;
     }
-    let Some(target) = target(view) else {
-        let text = format!("{why}, and no replica is in sync that could be master instead");
-        aside.note(Reason::SwitchoverWaits, text);
+    let target = target(view).filter(|it| !by_hand || wish::is_meant(view, &it.instance.pod));
+    let Some(target) = target else {
+        // what a person asked for was answered before
+        if !by_hand {
+            let text = format!("{why}, and no replica is in sync that could be master instead");
+            aside.note(Reason::SwitchoverWaits, text);
+        }
         return None;
     };
     let failed = view
@@ -63,22 +74,6 @@ fn begin(view: &View, aside: &mut Aside) -> Say {
     ))
 }
 
-/// Why another one should be master, for people; none if nothing asks for it.
-fn wish(view: &View, master: Living) -> Option<String> {
-    let instance = master.instance;
-    let pod = &instance.pod;
-    if instance.deleting {
-        return Some(format!("master {pod} is being deleted"));
-    }
-    if instance.ordinal >= view.wanted() {
-        return Some(format!("master {pod} is beyond spec.replicas"));
-    }
-    if let Some(why) = &instance.evacuating {
-        return Some(format!("master {pod} should leave its node: {why}"));
-    }
-    roll::is_masters_turn(view, master).then(|| format!("master {pod} does not follow the present spec"))
-}
-
 /// The best of those that stay: full, in sync, and not to be taken away next.
 fn target<'a>(view: &View<'a>) -> Option<Living<'a>> {
     let full = view.living_at(Stage::Full).map(|(_, living)| living);
@@ -87,7 +82,7 @@ fn target<'a>(view: &View<'a>) -> Option<Living<'a>> {
         let linked = it.answer.replication.upstream.as_ref().is_some_and(|up| up.link_up);
         may && linked && view.is_wanted(it.instance) && it.instance.evacuating.is_none()
     });
-    fit.min_by_key(|it| elect::preference(view, *it))
+    fit.min_by_key(|it| (!wish::is_named(view, it.instance), elect::preference(view, *it)))
 }
 
 /// The target has everything that the paused master has: intent to elect, then the demotion, after which the master's
@@ -127,12 +122,20 @@ fn electing(view: &View) -> Box<Record> {
         .map_or("another", |process: &Process| &process.pod);
     let mut next = view.next_term(format!("Switchover to {to}"));
     next.phase = Phase::Electing;
+    if let Some(value) = wish::open(view).filter(|_| wish::is_meant(view, to)) {
+        next.request = wish::request(view, value, Outcome::Begun, "the master hands over");
+    }
     next
 }
 
 fn abort(view: &View, master: Living) -> Vec<Step> {
     let mut next = view.next();
     (next.phase, next.target) = (Phase::Steady, None);
+    let to = view.record.target.as_ref().map_or("", |target| &target.pod);
+    if let Some(value) = wish::open(view).filter(|_| wish::is_meant(view, to)) {
+        let why = format!("{to} did not catch up while clients were held up");
+        next.request = wish::request(view, value, Outcome::Failed, why);
+    }
     let mut steps = vec![Step::Record(next)];
     steps.extend(master.instance.process().map(Step::Resume));
     steps

@@ -42,6 +42,8 @@ pub struct Inputs<'a> {
     /// The operator process that applies, for the StatefulSet's annotation: a successor changes it first, so that a
     /// write of its predecessor still on the way conflicts.
     pub holder: &'a str,
+    /// The restart that was accepted last.
+    pub restarted: Option<&'a str>,
     /// Pods to run now. While instances leave it is larger than `spec.replicas`: the operator lowers it by one for each
     /// finished leave.
     pub replicas: i32,

@@ -16,13 +16,14 @@ const EXECUTABLE: i32 = 0o555;
 const READABLE: i32 = 0o444;
 
 /// The pods' template. It says nothing about roles: only the operator's decisions do.
-pub(super) fn template(owner: &Owner<'_>) -> PodTemplateSpec {
+pub(super) fn template(owner: &Owner<'_>, restarted: Option<&str>) -> PodTemplateSpec {
     let spec = &owner.redis.spec;
     let mut labels = spec.pod_labels.clone();
     labels.extend(names::labels(owner.name));
     let mut annotations = spec.pod_annotations.clone();
     annotations.insert(names::ANNOTATION_CONFIG.to_owned(), config_map::revision(owner));
-    annotations.insert(names::ANNOTATION_SPEC.to_owned(), revision(spec));
+    annotations.insert(names::ANNOTATION_SPEC.to_owned(), revision(spec, restarted));
+    annotations.extend(restarted.map(|time| (names::ANNOTATION_RESTART.to_owned(), time.to_owned())));
     let exporter = spec
         .exporter
         .as_ref()

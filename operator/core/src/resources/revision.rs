@@ -6,8 +6,9 @@ use crate::api::{Policy, RedisSpec};
 use crate::credentials;
 
 /// Changes exactly when a user asks for other pods. It does not depend on what an operator makes of a spec, so that a newer
-/// operator restarts nothing; a field that a newer schema adds counts only where it is not at its default.
-pub fn revision(spec: &RedisSpec) -> String {
+/// operator restarts nothing; a field that a newer schema adds counts only where it is not at its default. A restart that was accepted (`restarted`) is
+/// a wish for other pods too.
+pub fn revision(spec: &RedisSpec, restarted: Option<&str>) -> String {
     let mut pods = RedisSpec {
         replicas: 0,
         policy: Policy::default(),
@@ -27,10 +28,9 @@ pub fn revision(spec: &RedisSpec) -> String {
         return String::new();
     };
     said.retain(|field, value| default.get(field) != Some(value) && !value.is_null());
-    credentials::sha256(&Value::Object(said).to_string())
-        .chars()
-        .take(16)
-        .collect()
+    let mut text = Value::Object(said).to_string();
+    text.push_str(restarted.unwrap_or_default());
+    credentials::sha256(&text).chars().take(16).collect()
 }
 
 #[cfg(test)]
@@ -44,14 +44,14 @@ mod tests {
         let mut other = spec.clone();
         other.replicas = 5;
         other.policy = Policy::Durability;
-        assert_eq!(revision(&spec), revision(&other));
+        assert_eq!(revision(&spec, None), revision(&other, None));
         let stored = |size: &str| {
             let mut spec = spec.clone();
             spec.storage = Some(Storage::new(size));
-            revision(&spec)
+            revision(&spec, None)
         };
         assert_eq!(stored("1Gi"), stored("2Gi"));
-        assert_ne!(stored("1Gi"), revision(&spec));
+        assert_ne!(stored("1Gi"), revision(&spec, None));
     }
 
     #[test]
@@ -60,16 +60,17 @@ mod tests {
         let with = |change: fn(&mut RedisSpec)| {
             let mut spec = spec.clone();
             change(&mut spec);
-            revision(&spec)
+            revision(&spec, None)
         };
         let all = [
-            revision(&spec),
+            revision(&spec, None),
             with(|spec| spec.image = "redis:7.2".to_owned()),
             with(|spec| spec.config.extend([("maxmemory".to_owned(), "1gb".to_owned())])),
             with(|spec| spec.resources = Some(Default::default())),
             with(|spec| spec.pod_labels.extend([("a".to_owned(), "b".to_owned())])),
             with(|spec| spec.down_after = "1s".to_owned()),
             with(|spec| spec.termination_grace_period_seconds = 60),
+            revision(&spec, Some("2026-01-31T12:00:00Z")),
         ];
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());
@@ -78,6 +79,6 @@ mod tests {
     /// A text that changed between two versions of the operator would restart every pod of every resource.
     #[test]
     fn r13_it_is_the_same_in_every_version() {
-        assert_eq!(revision(&RedisSpec::new("redis:7.0")), "9f26e38734b884ba");
+        assert_eq!(revision(&RedisSpec::new("redis:7.0"), None), "9f26e38734b884ba");
     }
 }

@@ -22,6 +22,7 @@ fn build_with(redis: &Redis, holder: &str) -> Result<Resources, Refusal> {
     build(
         redis,
         &Inputs {
+            restarted: None,
             passwords: &passwords,
             application_password: None,
             holder,

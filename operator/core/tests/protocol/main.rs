@@ -21,4 +21,5 @@ mod roll;
 mod silence;
 mod start;
 mod switch;
+mod wish;
 mod world;

@@ -57,6 +57,7 @@ impl Server {
         redis.metadata.namespace = Some("default".to_owned());
         redis.metadata.uid = Some("uid".to_owned());
         let inputs = Inputs {
+            restarted: None,
             passwords: &self.passwords,
             application_password: Some(APPLICATION),
             holder: "test",

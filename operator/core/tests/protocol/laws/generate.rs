@@ -5,7 +5,7 @@ use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use redis_operator_core::memory::Memory;
-use redis_operator_core::observed::{Departed, Desired, Moment, Observed, Policy, Slice};
+use redis_operator_core::observed::{Departed, Desired, Moment, Observed, Paused, Policy, Slice};
 use redis_operator_core::record::{Claim, Found, Member, Phase, Process, Record, Stage};
 use serde_json::Map;
 use std::collections::BTreeMap;
@@ -93,9 +93,13 @@ prop_compose! {
         elect in weighted(0.1, (0..PODS).prop_map(pod)),
         ended in weighted(0.05, (0..PODS).prop_map(|n| format!("run{n}0"))),
         incompatible in weighted(0.05, Just("it is older".to_owned())),
+        switchover in weighted(0.1, prop_oneof![(0..=PODS).prop_map(pod), Just("any".to_owned())]),
+        restart in weighted(0.05, Just("2026-01-31T12:00:00Z".to_owned())),
+        paused in select(vec![Paused::No, Paused::No, Paused::No, Paused::No, Paused::Planned, Paused::All]),
     ) -> Desired {
         let ended = ended.into_iter().collect();
-        Desired { replicas, policy, down_after, durable, incompatible, deleting: false, elect, ended }
+        let nonsense = vec![];
+        Desired { replicas, policy, down_after, durable, incompatible, deleting: false, elect, ended, switchover, restart, paused, nonsense }
     }
 }
 

@@ -33,6 +33,14 @@ fn rename_record(record: &mut Record) {
     record.copies = record.copies.iter().map(|pod| other(pod)).collect();
     record.elected = record.elected.take().map(|pod| other(&pod));
     record.reason = String::new();
+    if let Some(request) = &mut record.request {
+        request.value = named(&request.value);
+        request.reason = String::new();
+    }
+}
+
+fn named(value: &str) -> String {
+    if value == "any" { value.to_owned() } else { other(value) }
 }
 
 pub fn observed(seen: &Observed) -> Observed {
@@ -49,6 +57,7 @@ pub fn observed(seen: &Observed) -> Observed {
         })
         .collect::<BTreeMap<_, _>>();
     seen.desired.elect = seen.desired.elect.map(|pod| other(&pod));
+    seen.desired.switchover = seen.desired.switchover.map(|value| named(&value));
     seen
 }
 

@@ -16,7 +16,7 @@ pub use server::{Link, Mood};
 use cluster::Pod;
 use network::BEGINNING;
 use operator::Operator;
-use redis_operator_core::observed::{Departed, Desired, Moment, Policy, Slice};
+use redis_operator_core::observed::{Departed, Desired, Moment, Paused, Policy, Slice};
 use redis_operator_core::plan::{Plan, Reason};
 use redis_operator_core::record::Found;
 use serde_json::Value;
@@ -104,6 +104,10 @@ impl World {
                 durable: disk != Disk::Memory,
                 incompatible: None,
                 deleting: false,
+                switchover: None,
+                restart: None,
+                paused: Paused::No,
+                nonsense: vec![],
                 elect: None,
                 ended: BTreeSet::new(),
             },

@@ -1,0 +1,206 @@
+//! What people ask for by annotations: done or refused once, with a reason, whatever fails meanwhile.
+
+use crate::world::{Fault, World, pod_name, reasons};
+use redis_operator_core::observed::Paused;
+use redis_operator_core::plan::Reason;
+use redis_operator_core::record::{Outcome, Phase, Request};
+use std::time::Duration;
+
+fn ask(world: &mut World, value: &str) {
+    world.desired.switchover = Some(value.to_owned());
+}
+
+fn answer(world: &World) -> Request {
+    world.record().request.expect("an answer")
+}
+
+#[test]
+fn by_hand_a_switchover_to_a_named_pod_is_done_once() {
+    let mut world = World::healthy(3);
+    ask(&mut world, &pod_name(2));
+    let took = world.until(|world| world.published() == Some(2));
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    world.settle();
+    assert_eq!(answer(&world).outcome, Outcome::Done);
+    let term = world.record().term;
+    world.kill(2);
+    world.start(2);
+    world.settle_for(Duration::from_secs(300));
+    assert_ne!(world.published(), Some(2), "what was answered is not done again");
+    assert!(world.record().term > term);
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn by_hand_the_same_wish_counts_again_once_it_was_taken_back() {
+    let mut world = World::healthy(3);
+    for master in [1, 0, 1] {
+        ask(&mut world, "any");
+        world.settle();
+        assert_eq!(world.published(), Some(master), "{}", world.story());
+        assert_eq!(answer(&world).outcome, Outcome::Done);
+        world.desired.switchover = None;
+        world.settle();
+        assert_eq!(answer(&world).value, "", "the outcome stays");
+        world.assert_healthy();
+    }
+}
+
+#[test]
+fn by_hand_what_cannot_be_is_refused_with_a_reason() {
+    let refused = |prepare: fn(&mut World), value: &str, words: &str| {
+        let mut world = World::healthy(3);
+        prepare(&mut world);
+        ask(&mut world, value);
+        world.settle();
+        let answer = answer(&world);
+        assert_eq!(answer.outcome, Outcome::Refused, "{value}");
+        assert!(answer.reason.contains(words), "{}", answer.reason);
+        assert_eq!(world.published(), Some(0));
+        assert_eq!(world.record().term, 1);
+    };
+    refused(|_| (), "redis-a-7", "there is no pod");
+    refused(|_| (), "redis-b-1", "name one of redis-a-0, redis-a-1, redis-a-2");
+    refused(|_| (), "", "there is no pod");
+    refused(|_| (), "redis-a-0", "is the master already");
+    refused(
+        |world| world.server_mut(1).priority = 0,
+        "redis-a-1",
+        "replica-priority 0",
+    );
+    refused(
+        |world| world.pod_mut(1).evacuating = Some("cordoned".to_owned()),
+        "redis-a-1",
+        "leave its node",
+    );
+    refused(|world| world.kill(1), "redis-a-1", "does not answer, for a minute");
+}
+
+#[test]
+fn by_hand_with_nobody_else_any_is_refused_after_a_minute() {
+    let mut world = World::healthy(1);
+    ask(&mut world, "any");
+    let plan = world.settle_for(Duration::from_secs(30));
+    assert_eq!(reasons(&plan), [Reason::SwitchoverWaits]);
+    world.settle();
+    assert_eq!(answer(&world).outcome, Outcome::Refused);
+}
+
+#[test]
+fn by_hand_a_wish_waits_for_a_failover_and_for_joins() {
+    let mut world = World::healthy(3);
+    world.kill(0);
+    ask(&mut world, &pod_name(2));
+    world.until(|world| world.record().phase == Phase::Steady && world.published() == Some(1));
+    world.start(0);
+    world.settle();
+    assert_eq!(world.published(), Some(2));
+    assert_eq!(answer(&world).outcome, Outcome::Done);
+    world.assert_healthy();
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn by_hand_of_two_wishes_at_once_one_switchover_serves_both() {
+    let mut world = World::healthy(3);
+    ask(&mut world, &pod_name(2));
+    world.delete(0);
+    world.until(|world| world.published() == Some(2));
+    world.vanish(0);
+    world.settle();
+    assert_eq!(answer(&world).outcome, Outcome::Done);
+    assert_eq!(world.published(), Some(2));
+    assert_eq!(world.record().term, 2);
+}
+
+#[test]
+fn by_hand_one_that_does_not_catch_up_fails_once() {
+    let mut world = World::healthy(2);
+    world.stall(1);
+    assert!(world.write_to(0));
+    ask(&mut world, &pod_name(1));
+    world.until(|world| world.record().request.is_some());
+    assert_eq!(answer(&world).outcome, Outcome::Failed);
+    assert_eq!(world.record().term, 1);
+    assert_eq!(world.published(), Some(0));
+}
+
+#[test]
+fn by_hand_it_is_answered_once_whatever_fails_at_any_step() {
+    let calm = {
+        let mut world = World::healthy(3);
+        let begun = world.steps;
+        ask(&mut world, "any");
+        world.settle();
+        world.steps - begun
+    };
+    for at in 0..calm {
+        for fault in [Fault::Fail, Fault::Unknown, Fault::CrashBefore, Fault::CrashAfter] {
+            let mut world = World::healthy(3);
+            world.faults.insert(world.steps + at, fault);
+            ask(&mut world, "any");
+            world.settle();
+            assert_eq!(
+                answer(&world).outcome,
+                Outcome::Done,
+                "{fault:?} at {at}{}",
+                world.story()
+            );
+            assert_eq!(world.record().term, 2, "{fault:?} at {at}{}", world.story());
+            world.assert_healthy();
+            world.assert_nothing_lost();
+        }
+    }
+}
+
+#[test]
+fn by_hand_paused_does_nothing_planned_and_replaces_a_failed_master() {
+    let mut world = World::healthy(3);
+    world.desired.paused = Paused::Planned;
+    world.spec = 1;
+    world.desired.replicas = 2;
+    world.pod_mut(0).evacuating = Some("cordoned".to_owned());
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::Paused]);
+    assert_eq!((world.pods.len(), world.record().term), (3, 1));
+    world.kill(0);
+    world.until(|world| world.published().is_some_and(|published| published != 0));
+    world.start(0);
+    world.desired.paused = Paused::No;
+    world.settle();
+    assert_eq!(world.pods.len(), 2);
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn by_hand_paused_altogether_does_nothing() {
+    let mut world = World::healthy(3);
+    world.desired.paused = Paused::All;
+    world.kill(0);
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::Paused]);
+    assert_eq!(world.published(), Some(0));
+    world.desired.paused = Paused::No;
+    world.until(|world| world.published().is_some_and(|published| published != 0));
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn by_hand_nonsense_is_said() {
+    let mut world = World::healthy(3);
+    world.desired.nonsense = vec!["it says yes".to_owned()];
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::AnnotationUnclear]);
+}
+
+#[test]
+fn by_hand_a_restart_is_accepted_once_and_outlives_its_annotation() {
+    let mut world = World::healthy(3);
+    world.desired.restart = Some("2026-01-31T12:00:00Z".to_owned());
+    world.settle();
+    assert_eq!(world.record().restarted, world.desired.restart);
+    let seq = world.record().seq;
+    world.desired.restart = None;
+    world.settle();
+    assert_eq!(world.record().seq, seq);
+}
