@@ -176,6 +176,12 @@ impl Subject {
         self.space.merge(&self.name, json!({ "spec": spec })).await
     }
 
+    /// Sets or removes an annotation, as `kubectl annotate --overwrite` does.
+    pub async fn annotate(&self, name: &str, value: Option<&str>) -> Result<Redis> {
+        let patch = json!({ "metadata": { "annotations": { name: value } } });
+        self.space.merge(&self.name, patch).await
+    }
+
     /// Scales, as `kubectl scale` does.
     pub async fn scale(&self, replicas: i32) -> Result<()> {
         let patch = kube::api::Patch::Merge(json!({ "spec": { "replicas": replicas } }));

@@ -4,6 +4,7 @@
 //! `e2e/cluster/in-node cp cargo test --offline -p e2e --test cluster -- --test-threads=1 --nocapture d01`.
 
 mod bad_input;
+mod by_hand;
 mod control_plane;
 mod crash;
 mod drain;
