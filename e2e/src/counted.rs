@@ -12,6 +12,7 @@ use crate::subject::Subject;
 use crate::trial::{self, Expect, Verdict};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
+use redis_operator_core::names;
 use serde_json::{Value, json};
 use std::str::FromStr;
 use std::time::Duration;
@@ -36,7 +37,9 @@ pub enum Fault {
     CutOffWithLeader,
     /// Its process and the leading operator's are killed.
     KilledWithLeader,
-    /// No fault at all: its pod is deleted.
+    /// No fault at all: a person asks for another master.
+    ByHand,
+    /// Its pod is deleted.
     Deleted,
     /// Its node is drained.
     Drained,
@@ -46,7 +49,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Killed,
         Self::Hung,
         Self::HungSooner,
@@ -54,10 +57,16 @@ impl Fault {
         Self::CutOffDurable,
         Self::CutOffWithLeader,
         Self::KilledWithLeader,
+        Self::ByHand,
         Self::Deleted,
         Self::Drained,
         Self::Rolled,
     ];
+
+    /// Somebody planned it, and nothing failed.
+    pub fn is_planned(self) -> bool {
+        matches!(self, Self::ByHand | Self::Deleted | Self::Drained | Self::Rolled)
+    }
 
     /// A word for files and arguments.
     pub fn name(self) -> &'static str {
@@ -69,6 +78,7 @@ impl Fault {
             Self::CutOffDurable => "cable-durability",
             Self::CutOffWithLeader => "cable-leader",
             Self::KilledWithLeader => "killed-leader",
+            Self::ByHand => "by-hand",
             Self::Deleted => "deleted",
             Self::Drained => "drained",
             Self::Rolled => "rolled",
@@ -85,6 +95,7 @@ impl Fault {
             Self::CutOffDurable => "The cable of the master's node is pulled, `policy: Durability`",
             Self::CutOffWithLeader => "The cable of the node of master and leading operator is pulled",
             Self::KilledWithLeader => "The processes of master and leading operator are killed",
+            Self::ByHand => "A switchover is asked for",
             Self::Deleted => "The master's pod is deleted",
             Self::Drained => "The master's node is drained",
             Self::Rolled => "A changed spec is rolled out: all three pods are replaced",
@@ -101,13 +112,13 @@ impl Fault {
             Self::CutOffDurable => (7000.0, 9000.0),
             Self::CutOffWithLeader => (7500.0, 7500.0),
             Self::KilledWithLeader => (4500.0, 4500.0),
+            Self::ByHand => (150.0, 1200.0),
             Self::Deleted | Self::Drained | Self::Rolled => (300.0, 1300.0),
         };
-        let nothing_lost = matches!(self, Self::Deleted | Self::Drained | Self::Rolled);
         Bounds {
             median,
             max,
-            nothing_lost,
+            nothing_lost: self.is_planned(),
         }
     }
 
@@ -117,7 +128,7 @@ impl Fault {
             Self::HungSooner => spec_with(3, json!({ "downAfter": "1s" })),
             Self::CutOffDurable => spec_with(3, json!({ "policy": "Durability" })),
             Self::Killed | Self::Hung | Self::CutOff | Self::CutOffWithLeader | Self::KilledWithLeader => spec(3),
-            Self::Deleted | Self::Drained | Self::Rolled => spec(3),
+            Self::ByHand | Self::Deleted | Self::Drained | Self::Rolled => spec(3),
         }
     }
 
@@ -139,6 +150,11 @@ impl Fault {
                 Self::KilledWithLeader => {
                     operator::leading_process(cluster).await?.send(Signal::Kill)?;
                     process.send(Signal::Kill)
+                }
+                Self::ByHand => {
+                    let at = log::now();
+                    subject.annotate(names::ANNOTATION_SWITCHOVER, Some("any")).await?;
+                    Ok(at)
                 }
                 Self::Deleted => {
                     let at = log::now();
@@ -176,6 +192,10 @@ impl Fault {
             }
             Self::CutOffWithLeader => outage::bring_together(subject, SETTLE).await.map(drop),
             Self::Killed | Self::Hung | Self::HungSooner | Self::KilledWithLeader => {
+                operator::ready(cluster, SETTLE).await
+            }
+            Self::ByHand => {
+                subject.annotate(names::ANNOTATION_SWITCHOVER, None).await?;
                 operator::ready(cluster, SETTLE).await
             }
             Self::Deleted | Self::Drained | Self::Rolled => operator::ready(cluster, SETTLE).await,

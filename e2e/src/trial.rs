@@ -9,7 +9,8 @@ use crate::reign::{TwoMasters, two_masters};
 use crate::space::{call, until};
 use crate::subject::{Settled, Subject};
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::ListParams;
 use redis_operator_core::api::LastFailover;
@@ -142,14 +143,17 @@ pub async fn under_writes(
     })
 }
 
-/// Waits until no instance anywhere is on its way out: each that goes costs kube-proxy a sync, and the next publication
-/// waits for its second to pass.
+/// Waits until no instance and no namespace is on its way out: each pod and each Service that goes costs kube-proxy a sync,
+/// and the next publication waits for its second to pass.
 async fn quiet(cluster: &Cluster) -> Result<()> {
     let instances = format!("{}={}", "app.kubernetes.io/managed-by", names::MANAGED_BY);
     let pods = Api::<Pod>::all(cluster.client.clone());
+    let namespaces = Api::<Namespace>::all(cluster.client.clone());
     until("all other instances to be gone or there", SETTLE_LIMIT, async || {
         let found = call(pods.list(&ListParams::default().labels(&instances))).await?;
-        Ok(found.items.iter().all(|pod| pod.metadata.deletion_timestamp.is_none()))
+        let spaces = call(namespaces.list_metadata(&ListParams::default())).await?;
+        let going = |meta: &ObjectMeta| meta.deletion_timestamp.is_some();
+        Ok(!found.items.iter().any(|pod| going(&pod.metadata)) && !spaces.items.iter().any(|it| going(&it.metadata)))
     })
     .await
 }
