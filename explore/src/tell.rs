@@ -105,6 +105,7 @@ fn words(step: &Step) -> String {
         Step::Guard { on, replicas, .. } => format!("guard {} with {replicas}", on.run_id),
         Step::AddUser { on, uid } => format!("user of {uid} on {}", on.run_id),
         Step::DropUser { on, user } => format!("drop {user} on {}", on.run_id),
+        Step::Priority { on, priority } => format!("{} gets priority {priority}", on.run_id),
         Step::Serve(who) => format!("{} serves", who.run_id),
         Step::Label { pod, label, .. } => format!("label {pod} {label:?}"),
         Step::DeletePod { pod, .. } => format!("delete pod {pod}"),

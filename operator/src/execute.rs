@@ -78,6 +78,9 @@ pub trait Servers: Sync {
     /// Opens the fence.
     fn serve(&self, who: &Process) -> impl Future<Output = Done> + Send;
     /// Closes the applications' connections.
+    /// Sets `replica-priority`.
+    fn priority(&self, on: &Process, priority: u32) -> impl Future<Output = Done> + Send;
+    /// Closes the connections of applications.
     fn cut_clients(&self, on: &Process) -> impl Future<Output = Done> + Send;
 }
 
@@ -142,6 +145,7 @@ async fn run(step: &Step, servers: &impl Servers, api: &impl Api) -> Done {
         Step::Resume(who) => servers.resume(who).await,
         Step::Demote(who) => servers.demote(who).await,
         Step::Serve(who) => servers.serve(who).await,
+        Step::Priority { on, priority } => servers.priority(on, *priority).await,
         Step::CutClients(on) => servers.cut_clients(on).await,
     }
 }

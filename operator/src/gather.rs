@@ -10,12 +10,12 @@ use crate::resource::{Held, Resource};
 use crate::watch::{Target, Watch};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use redis_operator_core::annotations::{self, Asked};
-use redis_operator_core::api::Redis;
+use redis_operator_core::api::{Redis, priority};
 use redis_operator_core::decide::View;
 use redis_operator_core::names;
 use redis_operator_core::observed::{Desired, Instance, Observed};
@@ -150,6 +150,7 @@ impl Pods {
             Some(Instance {
                 stale: pod.annotations().get(names::ANNOTATION_SPEC) != Some(&revision),
                 evacuating: evacuating(pod, node.as_deref()),
+                priority: priority(&redis.spec.priorities, instance.ordinal, labels(node.as_deref())),
                 ..instance
             })
         });
@@ -173,6 +174,11 @@ fn written(found: &Found) -> Option<&Record> {
         Found::Record(record) => Some(record),
         Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
     }
+}
+
+fn labels(node: Option<&Node>) -> &BTreeMap<String, String> {
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+    node.and_then(|node| node.metadata.labels.as_ref()).unwrap_or(&NONE)
 }
 
 /// Why the wanted image cannot follow a server that runs.

@@ -221,6 +221,16 @@ impl Connection {
             .await
     }
 
+    /// Sets `replica-priority`.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn set_priority(&self, priority: u32) -> Result<(), CallError> {
+        let value = priority.to_string();
+        self.run(&[words("CONFIG SET", &["CONFIG", "SET", "replica-priority", &value])])
+            .await
+    }
+
     /// Closes every connection of an application's user, and says how many there were. An absent user has none.
     ///
     /// # Errors

@@ -96,6 +96,10 @@ impl Servers for Instances<'_> {
         done(who, self.to(who)?.set_serves(true).await)
     }
 
+    async fn priority(&self, on: &Process, priority: u32) -> Done {
+        done(on, self.to(on)?.set_priority(priority).await)
+    }
+
     async fn cut_clients(&self, on: &Process) -> Done {
         done(on, self.to(on)?.cut_clients(names::USER_DEFAULT).await)
     }

@@ -65,6 +65,8 @@ pub enum Verb {
     Serve(bool),
     /// CLIENT KILL of the applications' user.
     CutClients,
+    /// CONFIG SET replica-priority.
+    Priority(u32),
     /// CLIENT KILL of the operator's own user.
     CutPredecessors,
 }

@@ -149,7 +149,7 @@ impl World {
             pods: vec![],
             volumes: BTreeMap::new(),
             containers: 0,
-            api: Api::new(desired, nodes),
+            api: Api::new(desired, settings.priorities.clone(), nodes),
             operators: vec![],
             clients: vec![],
             ledger: Ledger::default(),

@@ -1,13 +1,18 @@
 //! Nodes that are cordoned and drained, under writes: a client that reconnects loses nothing.
 
-use crate::{SETTLE, START};
+use crate::{SAY, SETTLE, START};
 use anyhow::{Context, Result, ensure};
 use e2e::drain::{Cordon, drain};
 use e2e::harness::{Needs, run, spec};
 use e2e::log;
 use e2e::pod::node;
+use e2e::space::{call, until};
 use e2e::trial::{self, Expect};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
+use kube::api::EvictParams;
+use serde_json::json;
 use std::time::Duration;
 
 /// The longest time in which nobody can write: the switchover, and kube-proxy's second if it has just synced.
@@ -81,5 +86,42 @@ fn e18_a_master_leaves_a_cordoned_node() -> Result<()> {
             .unwrap_or_default();
         ensure!(last.starts_with("Switchover"), "{last}");
         verdict.ensure_smooth(GAP)
+    })
+}
+
+/// The disruption budget lets a pod go that is not ready, whatever else is missing, and never the last copy in sync.
+#[test]
+fn r15_an_unready_pod_holds_no_drain_up_and_the_last_copy_stays() -> Result<()> {
+    run("r15", Needs::Cluster, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let good = redis.settled(START).await?.redis.spec.image;
+        redis
+            .change(json!({ "image": "docker.io/library/no-such-image:1" }))
+            .await?;
+        redis.says(&["redis-a-2", "no-such-image"], SAY).await?;
+        let budgets = space.api::<PodDisruptionBudget>();
+        until("the budget to be used up", SETTLE, async || {
+            let status = call(budgets.get("redis-a")).await?.status;
+            Ok(status.is_some_and(|status| status.disruptions_allowed == 0 && status.current_healthy == 2))
+        })
+        .await?;
+        let pods = space.api::<Pod>();
+        for healthy in ["redis-a-0", "redis-a-1"] {
+            let refused = pods.evict(healthy, &EvictParams::default()).await;
+            ensure!(
+                matches!(&refused, Err(kube::Error::Api(status)) if status.code == 429),
+                "{healthy} may go: {refused:?}"
+            );
+        }
+        call(pods.evict("redis-a-2", &EvictParams::default())).await?;
+        redis.change(json!({ "image": good })).await?;
+        let settled = redis.settled(SETTLE).await?;
+        let node = settled
+            .replicas
+            .first()
+            .map(|pod| node(pod).to_owned())
+            .context("no replica")?;
+        drain(&redis, &node, SETTLE).await?;
+        Ok(())
     })
 }

@@ -131,7 +131,11 @@ impl World {
 
     fn command(&mut self, k: usize, step: &Step) -> bool {
         let to = match step {
-            Step::AddUser { on, .. } | Step::DropUser { on, .. } | Step::Guard { on, .. } | Step::CutClients(on) => on,
+            Step::AddUser { on, .. }
+            | Step::DropUser { on, .. }
+            | Step::Guard { on, .. }
+            | Step::Priority { on, .. }
+            | Step::CutClients(on) => on,
             Step::Follow { who, .. }
             | Step::Freeze(who)
             | Step::Demote(who)

@@ -25,6 +25,8 @@ pub struct Memory {
     pub recordless_since: Option<Moment>,
     /// A switchover that a person asked for, and since when it waits.
     pub asked: Option<(String, Moment)>,
+    /// The run id of the serving master, and since when another one is preferred to it.
+    pub preferable: Option<(String, Moment)>,
     /// When a switchover was given up last.
     pub switch_failed: Option<Moment>,
     /// The run id of a master that answered in the middle of its election, and when.
@@ -155,6 +157,13 @@ impl Memory {
         self.untried = untried
             .map(|i| (i.uid.clone(), *self.untried.get(&i.uid).unwrap_or(&now)))
             .collect();
+        let over = view.as_ref().filter(|view| view.preferable().is_some());
+        let over = over
+            .and_then(|view| view.record.master.as_ref())
+            .map(|master| &master.run_id);
+        if self.preferable.as_ref().map(|(run_id, _)| run_id) != over {
+            self.preferable = over.map(|run_id| (run_id.clone(), now));
+        }
         let asked = seen.desired.switchover.as_ref();
         if self.asked.as_ref().map(|(value, _)| value) != asked {
             self.asked = asked.map(|value| (value.clone(), now));

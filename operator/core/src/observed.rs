@@ -111,6 +111,8 @@ pub struct Instance {
     pub stale: bool,
     /// Why it will not stay on its node, for people: evicted, cordoned, a taint. None if nothing says so.
     pub evacuating: Option<String>,
+    /// `replica-priority` that the spec gives it: lower is preferred, 0 is never promoted.
+    pub priority: u32,
     /// What Kubernetes says of a pod that cannot run: cannot be scheduled, image cannot be pulled, crashes.
     pub trouble: Option<String>,
     /// What the instance answers.

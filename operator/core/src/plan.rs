@@ -79,6 +79,13 @@ pub enum Step {
         /// How old their acknowledgement may be, in seconds.
         lag: u32,
     },
+    /// Set `replica-priority`.
+    Priority {
+        /// Who.
+        on: Process,
+        /// Lower is preferred, 0 is never promoted.
+        priority: u32,
+    },
     /// Open the fence: serve reads.
     Serve(Process),
     /// Close the connections of applications.
@@ -177,6 +184,7 @@ impl Step {
             Self::Demote(_) => "demote",
             Self::Promote { .. } => "promote",
             Self::Guard { .. } => "guard",
+            Self::Priority { .. } => "priority",
             Self::Serve(_) => "serve",
             Self::CutClients(_) => "cut-clients",
             Self::DeletePod { .. } => "delete-pod",

@@ -97,6 +97,10 @@ impl Servers for Unfrozen<'_> {
         self.servers.serve(who).await
     }
 
+    async fn priority(&self, on: &Process, priority: u32) -> Done {
+        self.servers.priority(on, priority).await
+    }
+
     async fn cut_clients(&self, on: &Process) -> Done {
         self.servers.cut_clients(on).await
     }

@@ -28,6 +28,8 @@ pub struct Redis {
     pub desired: Desired,
     /// The number of its spec, as far as that is about pods.
     pub spec: u32,
+    /// `spec.priorities` by ordinal.
+    pub priorities: Vec<u32>,
     /// Its record.
     pub record: Option<Arc<Record>>,
 }
@@ -124,13 +126,14 @@ pub enum Response {
 
 impl Api {
     /// A cluster with a new resource.
-    pub fn new(desired: Desired, nodes: u8) -> Self {
+    pub fn new(desired: Desired, priorities: Vec<u32>, nodes: u8) -> Self {
         Self {
             version: 1,
             redis: Redis {
                 version: 1,
                 desired,
                 spec: 0,
+                priorities,
                 record: None,
             },
             specs: 0,

@@ -103,7 +103,7 @@ impl Leading {
     }
 
     /// What the caches show of pods, and the posts for them.
-    fn cached(&self, spec: u32) -> (Vec<Arc<Pod>>, BTreeMap<String, Instance>, Option<String>) {
+    fn cached(&self, redis: &Redis) -> (Vec<Arc<Pod>>, BTreeMap<String, Instance>, Option<String>) {
         let mut side = self.handle.lock();
         let set = side.cache.set.clone();
         let set_holder = set.as_deref().map(|set| {
@@ -117,8 +117,9 @@ impl Leading {
             let instance = pods::instance(pod, NAME, set.as_deref())?;
             let node = self.nodes.get(&ObjectRef::new(&instance.node));
             Some(Instance {
-                stale: pod.annotations().get(names::ANNOTATION_SPEC) != Some(&spec.to_string()),
+                stale: pod.annotations().get(names::ANNOTATION_SPEC) != Some(&redis.spec.to_string()),
                 evacuating: evacuating(pod, node.as_deref()),
+                priority: redis.priorities[instance.ordinal as usize % redis.priorities.len()],
                 ..instance
             })
         });
@@ -217,7 +218,7 @@ impl Scene for Leading {
             record = self.cluster.reread().await?;
         }
         self.refresh_nodes();
-        let (all, mut instances, set_holder) = self.cached(redis.spec);
+        let (all, mut instances, set_holder) = self.cached(&redis);
         let master = written(&record)
             .and_then(|record| record.master.as_ref())
             .map(|master| master.uid.clone());

@@ -79,6 +79,10 @@ impl Servers for Instances<'_> {
         self.call(who, Verb::Serve(true)).await
     }
 
+    async fn priority(&self, on: &Process, priority: u32) -> Done {
+        self.call(on, Verb::Priority(priority)).await
+    }
+
     async fn cut_clients(&self, on: &Process) -> Done {
         self.call(on, Verb::CutClients).await
     }

@@ -59,6 +59,7 @@ impl World {
                 self.count_good(number);
             }
             Verb::Serve(open) => self.servers[number].serves = open,
+            Verb::Priority(priority) => self.servers[number].priority = priority,
             Verb::CutClients => self.cut_off(number, None, |who| matches!(who, Who::Client(_))),
             Verb::CutPredecessors => self.cut_off(number, cid, |who| matches!(who, Who::Operator(..))),
         }

@@ -12,6 +12,7 @@
 mod defaults;
 mod duration;
 mod pod;
+mod priority;
 mod rules;
 mod status;
 mod storage;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use defaults::{pod_security_context, security_context};
 pub use pod::{InitContainer, Volume};
+pub use priority::{Priority, priority};
 pub use status::{Answer, Instance, LastFailover, RedisStatus};
 pub use storage::{Reclaim, Storage};
 
@@ -127,6 +129,13 @@ pub struct RedisSpec {
 
     /// Runs redis_exporter beside every instance and offers its port 9121 in the Services.
     pub exporter: Option<Exporter>,
+
+    /// Which instances should rather be master. The first entry that fits a pod gives its `replica-priority`: lower is
+    /// preferred, 0 is never master, and pods that none fits have 100. Data come first: among replicas that have the same, the
+    /// preferred one is promoted, and after a minute in sync a preferred one takes over from the master.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub priorities: Vec<Priority>,
 
     /// Labels that a node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -274,6 +283,7 @@ impl RedisSpec {
             application_commands: ApplicationCommands::default(),
             storage: None,
             exporter: None,
+            priorities: Vec::new(),
             node_selector: BTreeMap::new(),
             affinity: None,
             tolerations: Vec::new(),

@@ -14,6 +14,7 @@ mod join;
 mod labels;
 mod learn;
 mod leave;
+mod priority;
 mod progress;
 mod promote;
 mod publish;
@@ -43,7 +44,7 @@ use std::time::Duration;
 type Say = Option<(Vec<Step>, &'static str)>;
 
 /// The rules, in the order in which they are asked.
-const RULES: [fn(&View, &mut Aside) -> Say; 21] = [
+const RULES: [fn(&View, &mut Aside) -> Say; 22] = [
     hold::take_over,
     publish::publish,
     hold::touch_slice,
@@ -60,6 +61,7 @@ const RULES: [fn(&View, &mut Aside) -> Say; 21] = [
     join::join,
     guard::guard,
     learn::learn,
+    priority::tell,
     heal::heal,
     labels::label,
     hold::use_up,

@@ -29,7 +29,7 @@ fn begin(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
-    let Wish { why, by_hand } = wish::wish(view, master)?;
+    let Wish { why, by_hand } = wish::wish(view, master, aside)?;
     let calm = view.record.members.values().all(|member| member.stage == Stage::Full)
         && view.record.quorum == guard::target(view, view.record)
         && master.answer.guard == view.record.quorum;

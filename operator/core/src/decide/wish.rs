@@ -2,7 +2,7 @@
 //! or refuses it, so that no crash makes it happen twice.
 
 use super::view::Living;
-use super::{Aside, Master, Say, View, roll};
+use super::{Aside, Master, Say, View, priority, roll};
 use crate::observed::{Instance, Paused};
 use crate::plan::{Reason, Step};
 use crate::record::{Outcome, Phase, Record, Request, Stage};
@@ -22,7 +22,7 @@ pub(super) struct Wish {
 }
 
 /// Why another one should be master; none if nothing asks for it. Whoever goes anyway goes first.
-pub(super) fn wish(view: &View, master: Living) -> Option<Wish> {
+pub(super) fn wish(view: &View, master: Living, aside: &mut Aside) -> Option<Wish> {
     let instance = master.instance;
     let pod = &instance.pod;
     let planned = |why: String| Some(Wish { why, by_hand: false });
@@ -45,7 +45,7 @@ pub(super) fn wish(view: &View, master: Living) -> Option<Wish> {
     if roll::is_masters_turn(view, master) {
         return planned(format!("master {pod} does not follow the present spec"));
     }
-    None
+    priority::wish(view, master, aside).and_then(planned)
 }
 
 /// What was asked for and not answered yet.

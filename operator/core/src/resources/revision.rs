@@ -12,6 +12,7 @@ pub fn revision(spec: &RedisSpec, restarted: Option<&str>) -> String {
     let mut pods = RedisSpec {
         replicas: 0,
         policy: Policy::default(),
+        priorities: Vec::new(),
         password: None,
         ..spec.clone()
     };
@@ -44,6 +45,7 @@ mod tests {
         let mut other = spec.clone();
         other.replicas = 5;
         other.policy = Policy::Durability;
+        other.priorities = vec![crate::api::Priority::default()];
         assert_eq!(revision(&spec, None), revision(&other, None));
         let stored = |size: &str| {
             let mut spec = spec.clone();

@@ -15,6 +15,7 @@ mod elect;
 mod histories;
 mod laws;
 mod members;
+mod priority;
 mod random;
 mod restart;
 mod roll;

@@ -72,7 +72,9 @@ fn rename_step(step: &Step) -> Step {
         | Step::Resume(who)
         | Step::Serve(who)
         | Step::CutClients(who) => *who = process(who.clone()),
-        Step::AddUser { on, .. } | Step::DropUser { on, .. } | Step::Guard { on, .. } => *on = process(on.clone()),
+        Step::AddUser { on, .. } | Step::DropUser { on, .. } | Step::Guard { on, .. } | Step::Priority { on, .. } => {
+            *on = process(on.clone());
+        }
         Step::Follow { who, .. } => *who = process(who.clone()),
         Step::Promote { claim, users } => {
             claim.process = process(claim.process.clone());

@@ -32,6 +32,8 @@ pub struct Pod {
     /// The number of the spec that it was made for.
     pub spec: u32,
     pub evacuating: Option<String>,
+    /// The priority that the spec gives it; what its server has if that says nothing.
+    pub priority: Option<u32>,
 }
 
 /// The name of a pod by its ordinal.
@@ -91,6 +93,7 @@ impl World {
             object_gone: false,
             spec: self.spec,
             evacuating: None,
+            priority: self.priorities.get(&ordinal).copied(),
         };
         if self.disk == Disk::Memory {
             self.disks.remove(&ordinal);

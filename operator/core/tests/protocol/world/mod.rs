@@ -78,6 +78,8 @@ pub struct World {
     pub pending: BTreeSet<u32>,
     /// The number of the present spec.
     pub spec: u32,
+    /// Priorities that the spec gives, by ordinal.
+    pub priorities: BTreeMap<u32, u32>,
     /// Specs whose pods do not start.
     pub broken: BTreeSet<u32>,
     /// By the number of a step since the beginning.
@@ -128,6 +130,7 @@ impl World {
             isolated: BTreeSet::new(),
             pending: BTreeSet::new(),
             spec: 0,
+            priorities: BTreeMap::new(),
             broken: BTreeSet::new(),
             faults: BTreeMap::new(),
             steps: 0,

@@ -109,6 +109,9 @@ impl World {
             },
             outdated: pod.spec != self.spec,
             stale: pod.spec != self.spec,
+            priority: pod
+                .priority
+                .unwrap_or(pod.server.as_ref().map_or(100, |server| server.priority)),
             evacuating: pod.evacuating,
             trouble: self
                 .broken

@@ -108,7 +108,11 @@ impl World {
 
     fn command(&mut self, step: &Step) -> Result<(), &'static str> {
         let to = match step {
-            Step::AddUser { on, .. } | Step::DropUser { on, .. } | Step::Guard { on, .. } | Step::CutClients(on) => on,
+            Step::AddUser { on, .. }
+            | Step::DropUser { on, .. }
+            | Step::Guard { on, .. }
+            | Step::Priority { on, .. }
+            | Step::CutClients(on) => on,
             Step::Follow { who, .. }
             | Step::Freeze(who)
             | Step::Demote(who)
@@ -150,6 +154,7 @@ impl World {
             Step::Promote { users, .. } => server.promote(id, users.iter().map(|uid| names::replication_user(uid))),
             Step::Guard { replicas, lag, .. } => (server.guard, server.guard_lag) = (*replicas, *lag),
             Step::Serve(_) => server.serves = true,
+            Step::Priority { priority, .. } => server.priority = *priority,
             Step::CutClients(_) => self.cut_clients.push(name),
             _ => return Err("no command"),
         }
