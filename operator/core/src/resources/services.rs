@@ -8,14 +8,19 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::Owner;
 use crate::names;
 
-/// Service `redis-<n>`: every ready instance.
+/// Service `redis-<n>`: every ready instance. It has no address of its own: kube-proxy leaves a second between two syncs and
+/// syncs for whatever has one, so the end of a master would hold up the publication of the next one for that second.
 pub(super) fn every_instance(owner: &Owner<'_>) -> Service {
-    service(
+    let mut service = service(
         owner,
         names::object(owner.name),
         "all",
         Some(names::selector(owner.name)),
-    )
+    );
+    if let Some(spec) = &mut service.spec {
+        spec.cluster_ip = Some("None".to_owned());
+    }
+    service
 }
 
 /// Service `redis-<n>-headless`: names for the pods, before they are ready too.
