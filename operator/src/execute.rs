@@ -77,10 +77,9 @@ pub trait Servers: Sync {
     fn guard(&self, on: &Process, replicas: u32, lag: u32) -> impl Future<Output = Done> + Send;
     /// Opens the fence.
     fn serve(&self, who: &Process) -> impl Future<Output = Done> + Send;
-    /// Closes the applications' connections.
     /// Sets `replica-priority`.
     fn priority(&self, on: &Process, priority: u32) -> impl Future<Output = Done> + Send;
-    /// Closes the connections of applications.
+    /// Closes the applications' connections.
     fn cut_clients(&self, on: &Process) -> impl Future<Output = Done> + Send;
 }
 

@@ -150,7 +150,11 @@ impl Pods {
             Some(Instance {
                 stale: pod.annotations().get(names::ANNOTATION_SPEC) != Some(&revision),
                 evacuating: evacuating(pod, node.as_deref()),
-                priority: priority(&redis.spec.priorities, instance.ordinal, labels(node.as_deref())),
+                wanted_priority: priority(
+                    &redis.spec.priorities,
+                    instance.ordinal,
+                    node.as_deref().map(Node::labels),
+                ),
                 ..instance
             })
         });
@@ -174,11 +178,6 @@ fn written(found: &Found) -> Option<&Record> {
         Found::Record(record) => Some(record),
         Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
     }
-}
-
-fn labels(node: Option<&Node>) -> &BTreeMap<String, String> {
-    static NONE: BTreeMap<String, String> = BTreeMap::new();
-    node.and_then(|node| node.metadata.labels.as_ref()).unwrap_or(&NONE)
 }
 
 /// Why the wanted image cannot follow a server that runs.

@@ -30,7 +30,7 @@ pub fn instance(pod: &Pod, redis: &str, stateful_set: Option<&StatefulSet>) -> O
         outdated: stateful_set.is_some_and(|set| is_outdated(pod, set)),
         stale: false,
         evacuating: None,
-        priority: 100,
+        wanted_priority: None,
         trouble: trouble(pod),
         reach: Reach::Untried,
         last: None,

@@ -165,7 +165,7 @@ impl World {
             outdated: slot.spec != self.spec,
             stale: slot.spec != self.spec,
             evacuating: None,
-            priority: 100,
+            wanted_priority: Some(100),
             trouble: None,
             last: op.and_then(|op| self.last(op, i)),
             reach,

@@ -264,7 +264,8 @@ impl Memory {
         let absences = absences.into_iter().filter_map(Option::as_mut);
         let successor = self.succeeded.iter_mut().map(|(_, since)| since);
         let pods = self.untried.values_mut().chain(self.backing_off.values_mut());
-        for since in absences.chain(successor).chain(pods) {
+        let preferable = self.preferable.iter_mut().map(|(_, since)| since);
+        for since in absences.chain(successor).chain(preferable).chain(pods) {
             *since = now;
         }
     }

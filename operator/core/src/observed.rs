@@ -1,5 +1,6 @@
 //! All that a decision may read, gathered by the shell before each pass.
 
+use crate::api::DEFAULT_PRIORITY;
 pub use crate::api::Policy;
 use crate::record::{Found, Process};
 use crate::replication::{Replication, Role};
@@ -111,8 +112,8 @@ pub struct Instance {
     pub stale: bool,
     /// Why it will not stay on its node, for people: evicted, cordoned, a taint. None if nothing says so.
     pub evacuating: Option<String>,
-    /// `replica-priority` that the spec gives it: lower is preferred, 0 is never promoted.
-    pub priority: u32,
+    /// `replica-priority` that the spec gives it; none if that depends on a node which is not known.
+    pub wanted_priority: Option<u32>,
     /// What Kubernetes says of a pod that cannot run: cannot be scheduled, image cannot be pulled, crashes.
     pub trouble: Option<String>,
     /// What the instance answers.
@@ -224,6 +225,13 @@ impl Instance {
             Reach::Answers(answer) => Some(answer),
             Reach::Untried | Reach::Alive(_) | Reach::Refused { .. } | Reach::Silent { .. } => None,
         }
+    }
+
+    /// Lower is preferred, 0 is never promoted. As the spec says, whether the server was told or not; only where the spec's
+    /// word is not known, as the server says.
+    pub fn priority(&self) -> u32 {
+        let says = || self.answer().map(|answer| answer.replication.priority);
+        self.wanted_priority.or_else(says).unwrap_or(DEFAULT_PRIORITY)
     }
 
     /// It answers as a master, with its dataset loaded.

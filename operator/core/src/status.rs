@@ -311,6 +311,7 @@ fn row(seen: &Observed, record: Option<&Record>, instance: &Instance) -> Row {
         offset,
         lag: ahead.and_then(behind).filter(|_| !is_master),
         state: Some(state.to_owned()),
+        priority: i32::try_from(instance.priority()).ok(),
         node: Some(instance.node.clone()).filter(|node| !node.is_empty()),
     }
 }

@@ -7,11 +7,11 @@ use redis_operator_core::plan::Reason;
 
 /// Two that are settled, with writes, and a third that is on record as a member but was never told to follow; the master
 /// has ended.
-async fn with_straggler(options: &str, prepare: impl AsyncFnOnce(&World)) -> (World, Operator) {
+async fn with_straggler(prepare: impl AsyncFnOnce(&World)) -> (World, Operator) {
     let (mut world, mut operator) = settled(2).await;
     world.write(1);
     world.create(2);
-    world.start_with(2, options);
+    world.start(2);
     prepare(&world).await;
     world.scale(3);
     operator.until_plan(&world, "follow the master").await;
@@ -23,7 +23,7 @@ async fn with_straggler(options: &str, prepare: impl AsyncFnOnce(&World)) -> (Wo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e03_eligibility_comes_before_priority() {
-    let (world, mut operator) = with_straggler("replica-priority 10", async |_| ()).await;
+    let (world, mut operator) = with_straggler(async |world| world.prefer(&[(2, 10)])).await;
     operator.until_replaced(&world, 0).await;
     assert_eq!(world.master(), 1);
     operator.settle(&world, 1).await;
@@ -32,7 +32,7 @@ async fn e03_eligibility_comes_before_priority() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e06_history_comes_before_offset() {
-    let (world, mut operator) = with_straggler("", async |world| {
+    let (world, mut operator) = with_straggler(async |world| {
         let old = Server::open();
         let mut client = world.as_operator(2);
         let login = owner();
@@ -70,14 +70,7 @@ async fn e06_history_comes_before_offset() {
 async fn e05_priority_zero_is_never_promoted() {
     let (mut world, mut operator) = settled(3).await;
     world.write_to_all(20);
-    let prefer = |world: &World, ordinal, priority| {
-        let reply = world
-            .as_operator(ordinal)
-            .call(&["CONFIG", "SET", "replica-priority", priority]);
-        assert_eq!(reply, "OK");
-    };
-    prefer(&world, 1, "0");
-    prefer(&world, 2, "0");
+    world.prefer(&[(1, 0), (2, 0)]);
     world.kill(0);
     operator
         .until(&world, "a note that there is no candidate", |_, plan| {
@@ -88,7 +81,7 @@ async fn e05_priority_zero_is_never_promoted() {
         (world.info(1, "role"), world.info(2, "role")),
         ("slave".to_owned(), "slave".to_owned())
     );
-    prefer(&world, 2, "100");
+    world.prefer(&[(1, 0)]);
     operator.until_replaced(&world, 0).await;
     assert_eq!(world.master(), 2);
     world.start(0);

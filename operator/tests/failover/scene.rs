@@ -13,9 +13,9 @@ use redis_operator::pass::{Scene, Settled};
 use redis_operator::trace::Trace;
 use redis_operator::watch::{Clock, Watch};
 use redis_operator::{gather, pods};
-use redis_operator_core::api::LastFailover;
+use redis_operator_core::api::{LastFailover, priority};
 use redis_operator_core::memory::Memory;
-use redis_operator_core::observed::Observed;
+use redis_operator_core::observed::{Instance, Observed};
 use redis_operator_core::plan::{Plan, Step};
 use redis_operator_core::record::Found;
 use std::sync::Arc;
@@ -55,7 +55,14 @@ impl Scene for Leading<'_> {
         let record = cluster.record(&redis).await?;
         let slice = cluster.slice(world.slice().as_ref()).await?;
         let all = world.pod_objects();
-        let instances = all.iter().filter_map(|pod| pods::instance(pod, NAME, None));
+        let instances = all.iter().filter_map(|pod| {
+            let instance = pods::instance(pod, NAME, None)?;
+            let wanted_priority = priority(&redis.spec.priorities, instance.ordinal, None);
+            Some(Instance {
+                wanted_priority,
+                ..instance
+            })
+        });
         let mut instances = instances.map(|it| (it.pod.clone(), it)).collect();
         let record = gather::ask(self.watch, &mut instances, record, self.holder, cluster.reread()).await?;
         if let Some(pretended) = &self.held.pretended {

@@ -136,6 +136,15 @@ impl World {
         self.edit(|redis| redis["status"]["record"] = Value::Null);
     }
 
+    /// The spec gives these pods, by ordinal, these priorities.
+    pub(crate) fn prefer(&self, priorities: &[(u32, i32)]) {
+        let entries = priorities
+            .iter()
+            .map(|(n, priority)| json!({"priority": priority, "ordinals": [n]}));
+        let entries: Vec<_> = entries.collect();
+        self.edit(|redis| redis["spec"]["priorities"] = json!(entries));
+    }
+
     pub(crate) fn redis(&self) -> Redis {
         serde_json::from_value(self.api.get(REDIS).unwrap()).unwrap()
     }

@@ -119,7 +119,7 @@ impl Leading {
             Some(Instance {
                 stale: pod.annotations().get(names::ANNOTATION_SPEC) != Some(&redis.spec.to_string()),
                 evacuating: evacuating(pod, node.as_deref()),
-                priority: redis.priorities[instance.ordinal as usize % redis.priorities.len()],
+                wanted_priority: Some(redis.priorities[instance.ordinal as usize % redis.priorities.len()]),
                 ..instance
             })
         });

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use defaults::{pod_security_context, security_context};
 pub use pod::{InitContainer, Volume};
-pub use priority::{Priority, priority};
+pub use priority::{DEFAULT_PRIORITY, MAX_PRIORITY, Priority, priority};
 pub use status::{Answer, Instance, LastFailover, RedisStatus};
 pub use storage::{Reclaim, Storage};
 

@@ -6,7 +6,9 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 /// The priority of a server that nobody gave one, Redis' own default.
-const DEFAULT: u32 = 100;
+pub const DEFAULT_PRIORITY: u32 = 100;
+/// The largest one.
+pub const MAX_PRIORITY: i32 = 1000;
 
 /// A priority, and the pods that have it: those with one of the ordinals, on a node with all of the labels. What is left out
 /// fits every pod.
@@ -27,18 +29,26 @@ pub struct Priority {
     pub ordinals: Vec<i32>,
 }
 
-/// The priority of a pod, on a node with these labels.
-pub fn priority(all: &[Priority], ordinal: u32, labels: &BTreeMap<String, String>) -> u32 {
-    let fits = |entry: &&Priority| {
-        let pod = entry.ordinals.is_empty() || entry.ordinals.iter().any(|n| u32::try_from(*n) == Ok(ordinal));
-        let node = entry
-            .node_selector
-            .iter()
-            .all(|(key, value)| labels.get(key) == Some(value));
-        pod && node
+/// The priority of a pod, on a node with these labels. None if it depends on labels that are not known, because the node is
+/// gone: what was 0 must not become 100 by that.
+pub fn priority(all: &[Priority], ordinal: u32, labels: Option<&BTreeMap<String, String>>) -> Option<u32> {
+    let named = |entry: &&Priority| {
+        let mut ordinals = entry.ordinals.iter();
+        entry.ordinals.is_empty() || ordinals.any(|n| u32::try_from(*n) == Ok(ordinal))
     };
-    let entry = all.iter().find(fits);
-    entry.map_or(DEFAULT, |entry| u32::try_from(entry.priority).unwrap_or(DEFAULT))
+    for entry in all.iter().filter(named) {
+        let mut selector = entry.node_selector.iter();
+        let fits = match labels {
+            Some(labels) => selector.all(|(key, value)| labels.get(key) == Some(value)),
+            None if entry.node_selector.is_empty() => true,
+            None => return None,
+        };
+        if fits {
+            // what the schema refuses counts as if nothing were said
+            return Some(u32::try_from(entry.priority).unwrap_or(DEFAULT_PRIORITY));
+        }
+    }
+    Some(DEFAULT_PRIORITY)
 }
 
 #[cfg(test)]
@@ -58,10 +68,11 @@ mod tests {
             entry(10, zone("a"), &[]),
             entry(20, zone("b"), &[0, 1]),
         ];
-        assert_eq!(priority(&all, 2, &zone("a")), 0);
-        assert_eq!(priority(&all, 0, &zone("a")), 10);
-        assert_eq!(priority(&all, 1, &zone("b")), 20);
-        assert_eq!(priority(&all, 3, &zone("b")), 100);
-        assert_eq!(priority(&[], 0, &BTreeMap::new()), 100);
+        let on = |ordinal, name: &str| priority(&all, ordinal, Some(&zone(name)));
+        assert_eq!((on(2, "a"), on(0, "a")), (Some(0), Some(10)));
+        assert_eq!((on(1, "b"), on(3, "b")), (Some(20), Some(100)));
+        assert_eq!(priority(&[], 0, Some(&BTreeMap::new())), Some(100));
+        assert_eq!(priority(&[], 0, None), Some(100));
+        assert_eq!((priority(&all, 2, None), priority(&all, 0, None)), (Some(0), None));
     }
 }

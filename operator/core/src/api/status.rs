@@ -91,6 +91,9 @@ pub struct Instance {
     /// What it does, in a word or two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// Its priority: lower is preferred, 0 is never master.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
     /// The node it runs on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,

@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 pub(super) fn named<'a>(name: Option<&String>, ready: &[Living<'a>]) -> Option<Living<'a>> {
     let name = name?;
     let named = ready.iter().copied().find(|it| &it.instance.pod == name);
-    named.filter(|it| it.answer.replication.priority > 0)
+    named.filter(|it| it.instance.priority() > 0)
 }
 
 /// Whoever is there when a person names one with data: that one's copy is to replace what they hold.
@@ -33,7 +33,7 @@ pub(super) fn most<'a>(all: &[Living<'a>], in_history: impl Fn(&Replication) -> 
         .filter(|it| it.answer.replication.placed && in_history(&it.answer.replication));
     let order = |it: &&Living| {
         let r = &it.answer.replication;
-        (r.offset, r.priority > 0, Reverse(it.instance.ordinal))
+        (r.offset, it.instance.priority() > 0, Reverse(it.instance.ordinal))
     };
     placed.max_by_key(order).copied()
 }
@@ -76,23 +76,24 @@ pub(super) fn unrelated(holders: &[Living]) -> String {
 
 /// Where nobody holds data: the lowest ordinal of those that may be promoted and stay.
 pub(super) fn first<'a>(seen: &Observed, ready: &[Living<'a>]) -> Result<Living<'a>, String> {
-    let eligible = ready.iter().filter(|it| it.answer.replication.priority > 0);
+    let eligible = ready.iter().filter(|it| it.instance.priority() > 0);
     let order = |it: &&Living| {
         let surplus = it.instance.ordinal >= seen.desired.replicas;
         (it.instance.deleting, surplus, it.instance.ordinal)
     };
     let first = eligible.min_by_key(order).copied();
-    first.ok_or_else(|| "no instance answers that may be promoted (replica-priority 0 is never)".to_owned())
+    first
+        .ok_or_else(|| "no instance answers that may be promoted (priority 0 never is, see spec.priorities)".to_owned())
 }
 
 /// Whoever holds the right data can only be promoted if it may be.
 pub(super) fn promotable(chosen: Living) -> Result<Living, String> {
-    if chosen.answer.replication.priority > 0 {
+    if chosen.instance.priority() > 0 {
         return Ok(chosen);
     }
     let (pod, keys) = (&chosen.instance.pod, chosen.answer.replication.keys);
     Err(format!(
-        "{pod} holds the data ({keys} keys), and its replica-priority is 0: give it a priority. {NAME_ONE}"
+        "{pod} holds the data ({keys} keys), and its priority is 0: give it another one in spec.priorities. {NAME_ONE}"
     ))
 }
 

@@ -81,7 +81,7 @@ pub(super) fn elect(view: &View, aside: &mut Aside) -> Say {
             Some((vec![], "wait until the former master takes no writes"))
         }
         (Count::Enough, None) => {
-            aside.note(Reason::NoCandidate, "every instance that may be promoted has replica-priority 0, or lacks writes that one with priority 0 has; give one of them a priority");
+            aside.note(Reason::NoCandidate, "every instance that may be promoted has priority 0, or lacks writes that one with priority 0 has; give one of them another one in spec.priorities");
             Some((vec![], "wait for a candidate"))
         }
         (Count::TooFew, _) if matches!(master, Master::Silent(_)) => Some((back(view), "too few: end the election")),
@@ -166,8 +166,8 @@ pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside:
         aside.note(Reason::NoCandidate, format!("the master is gone, and none of its {size} members that may have its data can be reached; it goes on when one appears"));
         return Count::TooFew;
     }
-    if voters.iter().all(|it| it.answer.replication.priority == 0) && !matches!(view.master(), Master::Demoted(_)) {
-        aside.note(Reason::NoCandidate, "the master is gone, and every instance that could replace it has replica-priority 0; give one of them a priority");
+    if voters.iter().all(|it| it.instance.priority() == 0) && !matches!(view.master(), Master::Demoted(_)) {
+        aside.note(Reason::NoCandidate, "the master is gone, and every instance that could replace it has priority 0; give one of them another one in spec.priorities");
         return Count::TooFew;
     }
     let named = view.named();
@@ -203,7 +203,7 @@ fn choose<'a>(view: &View, frozen: &[Living<'a>]) -> Option<Living<'a>> {
     let most = frozen.iter().map(|it| it.answer.replication.offset).max()?;
     let best = frozen
         .iter()
-        .filter(|it| it.answer.replication.offset == most && it.answer.replication.priority > 0);
+        .filter(|it| it.answer.replication.offset == most && it.instance.priority() > 0);
     best.copied().min_by_key(|it| preference(view, *it))
 }
 
@@ -216,7 +216,7 @@ pub(super) fn preference(view: &View, it: Living) -> impl Ord + use<> {
     (
         target != Some(&instance.uid),
         !view.stays(instance),
-        it.answer.replication.priority,
+        it.instance.priority(),
         !instance.node.is_empty() && old_node == Some(&instance.node),
         instance.ordinal,
     )

@@ -78,7 +78,7 @@ fn begin(view: &View, aside: &mut Aside) -> Say {
 fn target<'a>(view: &View<'a>) -> Option<Living<'a>> {
     let full = view.living_at(Stage::Full).map(|(_, living)| living);
     let fit = full.filter(|it| {
-        let may = it.answer.replication.priority > 0 && it.instance.attached;
+        let may = it.instance.priority() > 0 && it.instance.attached;
         let linked = it.answer.replication.upstream.as_ref().is_some_and(|up| up.link_up);
         may && linked && view.is_wanted(it.instance) && it.instance.evacuating.is_none()
     });

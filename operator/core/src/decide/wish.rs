@@ -48,6 +48,14 @@ pub(super) fn wish(view: &View, master: Living, aside: &mut Aside) -> Option<Wis
     priority::wish(view, master, aside).and_then(planned)
 }
 
+/// It is master because a person asked for it, and the annotation is still there.
+pub(super) fn is_kept(view: &View, master: Living) -> bool {
+    let asked = view.seen.desired.switchover.as_ref();
+    let done = view.record.request.as_ref().filter(|it| it.outcome == Outcome::Done);
+    let value = done.map(|it| &it.value).filter(|value| asked == Some(value));
+    value.is_some_and(|value| value == ANY || *value == master.instance.pod)
+}
+
 /// What was asked for and not answered yet.
 pub(super) fn open<'a>(view: &View<'a>) -> Option<&'a str> {
     let value = view.seen.desired.switchover.as_deref()?;
@@ -205,8 +213,8 @@ fn unfit(view: &View, instance: &Instance) -> Option<Obstacle> {
     let Some(answer) = instance.answer() else {
         return Some(Obstacle::Passing(format!("{pod} does not answer")));
     };
-    if answer.replication.priority == 0 {
-        return Some(Obstacle::Final(format!("{pod} has replica-priority 0")));
+    if instance.priority() == 0 {
+        return Some(Obstacle::Final(format!("{pod} has priority 0 (spec.priorities)")));
     }
     let member = view.record.member(&instance.uid, &answer.replication.run_id);
     let full = member.is_some_and(|member| member.stage == Stage::Full);

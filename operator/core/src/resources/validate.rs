@@ -1,6 +1,6 @@
 //! What the schema refuses, refused again for resources that were written past it, and what only the core can tell.
 
-use crate::api::{MAX_REPLICAS, Redis, RedisSpec};
+use crate::api::{MAX_PRIORITY, MAX_REPLICAS, Redis, RedisSpec};
 use crate::credentials::PasswordProblem;
 use crate::{config, names};
 
@@ -46,6 +46,7 @@ pub fn check(redis: &Redis) -> Result<(), Refusal> {
     let problems = [
         name_of(name),
         replicas(&redis.spec),
+        priorities(&redis.spec),
         labels(&redis.spec),
         volumes(&redis.spec),
     ];
@@ -90,6 +91,14 @@ fn replicas(spec: &RedisSpec) -> Option<String> {
     let given = spec.replicas;
     (!(1..=MAX_REPLICAS).contains(&given))
         .then(|| format!("spec.replicas is {given}: give a number from 1 to {MAX_REPLICAS}"))
+}
+
+fn priorities(spec: &RedisSpec) -> Option<String> {
+    let mut given = spec.priorities.iter().map(|entry| entry.priority);
+    let wrong = given.find(|priority| !(0..=MAX_PRIORITY).contains(priority))?;
+    Some(format!(
+        "spec.priorities: {wrong} is no priority: give a number from 0 (never master) to {MAX_PRIORITY}; lower is preferred"
+    ))
 }
 
 fn labels(spec: &RedisSpec) -> Option<String> {

@@ -1,8 +1,12 @@
 //! The operator dies, or a step fails, at every boundary of everything it does: the end is the same.
 
 use crate::world::{Disk, Fault, World};
+use std::time::Duration;
 
 const FAULTS: [Fault; 4] = [Fault::Fail, Fault::Unknown, Fault::CrashBefore, Fault::CrashAfter];
+
+/// Long enough for what waits for a minute, and waits anew after a crash.
+const LONG: Duration = Duration::from_secs(300);
 
 /// What must not depend on when the operator died.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +36,7 @@ fn end(world: &mut World) -> End {
 fn f04(begin: &World, act: impl Fn(&mut World)) {
     let mut calm = begin.clone();
     act(&mut calm);
-    calm.settle();
+    calm.settle_for(LONG);
     let expected = end(&mut calm);
     assert!(calm.steps > begin.steps, "it does something");
     for at in begin.steps + 1..=calm.steps {
@@ -44,7 +48,7 @@ fn f04(begin: &World, act: impl Fn(&mut World)) {
                 if more > 0 {
                     world.faults.insert(at + more, Fault::CrashAfter);
                 }
-                world.settle();
+                world.settle_for(LONG);
                 assert_eq!(
                     end(&mut world),
                     expected,
@@ -104,6 +108,11 @@ fn f04_switchover() {
     begin.start(1);
     begin.settle();
     f04(&begin, |world| world.desired.replicas = 2);
+}
+
+#[test]
+fn f04_priority() {
+    f04(&World::healthy(3), |world| world.pod_mut(1).priority = Some(10));
 }
 
 #[test]

@@ -32,6 +32,7 @@ enum Event {
     Isolated(u32),
     Withheld(u32),
     Scale(u32),
+    Prefer(u32, u32),
     Fault(u64, Fault),
     NewOperator,
     NoSlice,
@@ -69,6 +70,7 @@ fn accident() -> impl Strategy<Value = Event> {
         1 => n.clone().prop_map(Event::Isolated),
         1 => n.clone().prop_map(Event::Withheld),
         2 => (1u32..5).prop_map(Event::Scale),
+        1 => (n.clone(), select(vec![0u32, 10, 100])).prop_map(|(n, priority)| Event::Prefer(n, priority)),
         3 => (1u64..6, fault()).prop_map(|(at, fault)| Event::Fault(at, fault)),
         1 => Just(Event::NewOperator),
         1 => Just(Event::NoSlice),
@@ -114,6 +116,7 @@ impl Event {
             Self::Isolated(n) => drop(world.isolated.insert(pod_name(*n))),
             Self::Withheld(n) => drop(world.operator.withheld.insert(pod_name(*n))),
             Self::Scale(n) => world.desired.replicas = *n,
+            Self::Prefer(n, priority) => world.prefer(*n, *priority),
             Self::Fault(at, fault) => drop(world.faults.insert(world.steps + at, *fault)),
             Self::NewOperator => world.new_operator(),
             Self::NoSlice => world.slice = None,
@@ -138,6 +141,13 @@ fn mend(world: &mut World) {
     world.operator.withheld.clear();
     world.faults.clear();
     world.pending.clear();
+    let never: Vec<_> = world
+        .priorities
+        .iter()
+        .filter(|(_, priority)| **priority == 0)
+        .collect();
+    let never: Vec<_> = never.into_iter().map(|(ordinal, _)| *ordinal).collect();
+    never.into_iter().for_each(|ordinal| world.prefer(ordinal, 100));
     let ordinals: Vec<_> = world.pods.values().map(|pod| pod.ordinal).collect();
     for ordinal in ordinals {
         if world.pod(ordinal).deleting {

@@ -63,11 +63,7 @@ fn by_hand_what_cannot_be_is_refused_with_a_reason() {
     refused(|_| (), "redis-b-1", "name one of redis-a-0, redis-a-1, redis-a-2");
     refused(|_| (), "", "there is no pod");
     refused(|_| (), "redis-a-0", "is the master already");
-    refused(
-        |world| world.server_mut(1).priority = 0,
-        "redis-a-1",
-        "replica-priority 0",
-    );
+    refused(|world| world.server_mut(1).priority = 0, "redis-a-1", "has priority 0");
     refused(
         |world| world.pod_mut(1).evacuating = Some("cordoned".to_owned()),
         "redis-a-1",

@@ -69,7 +69,8 @@ pub fn announced_first(seen: &Observed, plan: &Plan) -> Verdict {
             Step::CutClients(who) => !is_master(who),
             Step::Pause(who) => is_master(who) && now.phase == Phase::Switching,
             Step::Resume(who) => is_master(who),
-            Step::Record(_) | Step::TouchSlice | Step::Label { .. } | Step::Serve(_) | Step::Priority { .. } => true,
+            Step::Record(_) | Step::TouchSlice | Step::Label { .. } | Step::Serve(_) => true,
+            Step::Priority { on, priority } => seen.instances[&on.pod].wanted_priority == Some(*priority),
         };
         law(fine, || format!("law 11: {step:?} under {now:?}"))?;
     }

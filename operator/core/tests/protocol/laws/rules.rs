@@ -17,9 +17,10 @@ pub type Verdict = Result<(), String>;
 pub type Law = fn(&Observed, &Plan) -> Verdict;
 
 /// All of them.
-pub const ALL: [Law; 10] = [
+pub const ALL: [Law; 11] = [
     one_master_label,
     who_may_be_promoted,
+    who_may_be_switched_to,
     the_most_advanced,
     enough_voters,
     data_is_not_wiped,
@@ -138,9 +139,8 @@ pub fn who_may_be_promoted(seen: &Observed, plan: &Plan) -> Verdict {
         "law 2: claims one that is not connected".to_owned()
     })?;
     let again = old(seen).is_some_and(|record| record.claim.as_ref().is_some_and(|c| c.process.is(&claim.process)));
-    law(it.replication.priority > 0 || again, || {
-        "law 3: claims priority 0".to_owned()
-    })?;
+    let priority = instance.wanted_priority.unwrap_or(it.replication.priority);
+    law(priority > 0 || again, || "law 3: claims priority 0".to_owned())?;
     law(it.replication.is_frozen(), || {
         "law 4: claims one that is not frozen".to_owned()
     })?;
@@ -166,6 +166,25 @@ pub fn who_may_be_promoted(seen: &Observed, plan: &Plan) -> Verdict {
         });
     }
     Ok(())
+}
+
+/// A switchover leads to one that is full, linked, to stay, and not of priority 0, and never begins while anybody joins or
+/// leaves.
+pub fn who_may_be_switched_to(seen: &Observed, plan: &Plan) -> Verdict {
+    let Some(record) = old(seen).filter(|record| record.phase == Phase::Steady) else {
+        return Ok(());
+    };
+    let target = records(plan).find(|next| next.phase == Phase::Switching);
+    let Some(target) = target.and_then(|next| next.target.as_ref()) else {
+        return Ok(());
+    };
+    let (instance, it) = answer(seen, target).ok_or("switches to one that does not answer")?;
+    let priority = instance.wanted_priority.unwrap_or(it.replication.priority);
+    let linked = it.replication.upstream.as_ref().is_some_and(|up| up.link_up);
+    let member = record.member(&target.uid, &target.run_id);
+    let calm = record.members.values().all(|member| member.stage == Stage::Full);
+    let fit = member.is_some() && calm && linked && priority > 0 && !instance.deleting && instance.evacuating.is_none();
+    law(fit, || format!("switches to {instance:?}"))
 }
 
 /// Law 4, the offset.

@@ -32,7 +32,7 @@ pub struct Pod {
     /// The number of the spec that it was made for.
     pub spec: u32,
     pub evacuating: Option<String>,
-    /// The priority that the spec gives it; what its server has if that says nothing.
+    /// The priority that the spec gives it, if that is known.
     pub priority: Option<u32>,
 }
 
@@ -68,6 +68,14 @@ impl World {
         let surplus: Vec<_> = surplus.into_iter().map(|pod| pod.ordinal).collect();
         for ordinal in surplus {
             self.vanish(ordinal);
+        }
+    }
+
+    /// The spec gives a pod this priority, now and whenever it is made anew.
+    pub fn prefer(&mut self, ordinal: u32, priority: u32) {
+        self.priorities.insert(ordinal, priority);
+        if let Some(pod) = self.pods.get_mut(&pod_name(ordinal)) {
+            pod.priority = Some(priority);
         }
     }
 

@@ -109,9 +109,7 @@ impl World {
             },
             outdated: pod.spec != self.spec,
             stale: pod.spec != self.spec,
-            priority: pod
-                .priority
-                .unwrap_or(pod.server.as_ref().map_or(100, |server| server.priority)),
+            wanted_priority: pod.priority,
             evacuating: pod.evacuating,
             trouble: self
                 .broken
