@@ -16,7 +16,6 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use redis_operator_core::annotations::{self, Asked};
 use redis_operator_core::api::{Redis, priority};
-use redis_operator_core::decide::View;
 use redis_operator_core::names;
 use redis_operator_core::observed::{Desired, Instance, Observed};
 use redis_operator_core::record::{Found, Record};
@@ -67,7 +66,7 @@ pub async fn observe(
     }
     Ok(Observed {
         desired: Desired {
-            incompatible: obstacle(&all, &instances, redis),
+            incompatible: obstacle(&all, written(&record), redis),
             ..desired(redis)
         },
         holder: context.session.holder.clone(),
@@ -144,10 +143,13 @@ impl Pods {
         let ours = set.as_deref().is_none_or(ours);
         let restarted = record.and_then(|record| record.restarted.as_deref());
         let revision = revision(&redis.spec, restarted);
+        // Until the StatefulSet carries the present spec, a pod in place of another one would be no better.
+        let carries = set.as_deref().is_some_and(|set| spec_of(set) == Some(&revision));
         let own = all.iter().filter(|_| ours).filter_map(|pod| {
             let instance = pods::instance(pod, &resource.name, set.as_deref())?;
             let node = context.mirrors.nodes.get(&ObjectRef::new(&instance.node));
             Some(Instance {
+                outdated: instance.outdated && carries,
                 stale: pod.annotations().get(names::ANNOTATION_SPEC) != Some(&revision),
                 evacuating: evacuating(pod, node.as_deref()),
                 wanted_priority: priority(
@@ -180,23 +182,20 @@ fn written(found: &Found) -> Option<&Record> {
     }
 }
 
-/// Why the wanted image cannot follow a server that runs.
-fn obstacle(pods: &[Arc<Pod>], instances: &BTreeMap<String, Instance>, redis: &Redis) -> Option<String> {
-    let old = pods.iter().filter(|pod| {
-        instances
-            .get(&pod.name_any())
-            .is_some_and(|it| it.stale && View::is_up(it))
-    });
-    let image = |pod: &Arc<Pod>| {
-        let containers = pod.spec.as_ref().map(|spec| spec.containers.iter());
-        let mut redis = containers
-            .into_iter()
-            .flatten()
-            .filter(|it| it.name == names::CONTAINER_REDIS);
-        redis.next()?.image.clone()
-    };
-    let mut images = old.filter_map(image);
-    images.find_map(|image| version::obstacle(&image, &redis.spec.image))
+/// For which spec the pods of a StatefulSet are made.
+fn spec_of(set: &StatefulSet) -> Option<&String> {
+    let template = set.spec.as_ref()?.template.metadata.as_ref()?;
+    template.annotations.as_ref()?.get(names::ANNOTATION_SPEC)
+}
+
+/// Why servers of the wanted image cannot follow the master. What another one runs does not matter: it may be the one for
+/// whose sake the change is taken back.
+fn obstacle(pods: &[Arc<Pod>], record: Option<&Record>, redis: &Redis) -> Option<String> {
+    let master = &record?.master.as_ref()?.uid;
+    let pod = pods.iter().find(|pod| pod.uid().as_ref() == Some(master))?;
+    let mut containers = pod.spec.as_ref()?.containers.iter();
+    let server = containers.find(|it| it.name == names::CONTAINER_REDIS)?;
+    version::obstacle(server.image.as_ref()?, &redis.spec.image)
 }
 
 /// What the user asked for, as far as decisions depend on it.

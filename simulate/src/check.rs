@@ -265,9 +265,10 @@ impl World {
         let turn = self.ledger.person;
         self.ledger.person += 1;
         self.settings.priorities = vec![100];
-        for server in &mut self.servers {
-            server.priority = server.priority.max(1);
+        for priority in &mut self.api.redis.priorities {
+            *priority = (*priority).max(1);
         }
+        self.want(|_| ());
         if turn == 0 {
             return;
         }

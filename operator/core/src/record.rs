@@ -101,6 +101,9 @@ pub struct Request {
     pub value: String,
     /// What became of it.
     pub outcome: Outcome,
+    /// Run id of the master that was to hand over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Why, for people.
     #[serde(default)]
     pub reason: String,

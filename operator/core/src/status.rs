@@ -222,7 +222,11 @@ fn paused(paused: Paused) -> &'static str {
 /// Nothing goes on until a person, or a fault's end, changes something.
 fn stalls(reason: Reason) -> bool {
     match reason {
-        Reason::WaitingForPods | Reason::SwitchoverWaits | Reason::Rolling | Reason::Paused => false,
+        Reason::WaitingForPods
+        | Reason::SwitchoverWaits
+        | Reason::Rolling
+        | Reason::Paused
+        | Reason::MasterOnSurplusPod => false,
         Reason::RecordOfNewerVersion
         | Reason::RecordUnreadable
         | Reason::AmbiguousData
@@ -230,7 +234,6 @@ fn stalls(reason: Reason) -> bool {
         | Reason::QuorumMissing
         | Reason::NoCandidate
         | Reason::ForeignData
-        | Reason::MasterOnSurplusPod
         | Reason::MemberWithoutLink
         | Reason::TwoMasters
         | Reason::RollStuck

@@ -5,7 +5,7 @@
 
 use super::view::Living;
 use super::{Aside, Master, Say, View, guard, join, leave};
-use crate::observed::{Instance, Paused};
+use crate::observed::{Instance, Paused, Reach};
 use crate::plan::{Reason, Step};
 use crate::record::Stage;
 use std::time::Duration;
@@ -44,8 +44,20 @@ pub(super) fn roll(view: &View, aside: &mut Aside) -> Say {
             )
         });
     }
-    let foreign = instance.answer().is_some() && join::is_foreign(view, master, instance).is_some();
-    (!foreign).then(|| (vec![replace(instance)], "roll: replace a pod"))
+    Some((vec![replace(instance)], "roll: replace a pod"))
+}
+
+/// What goes with its pod is not somebody's only copy: a member's leave is finished first; of anybody else it must be known
+/// that it holds nothing of its own, or that no process is left that could.
+fn may_go(view: &View, master: Living, instance: &Instance) -> bool {
+    if member(view, instance).is_some() {
+        return true;
+    }
+    match &instance.reach {
+        Reach::Answers(answer) => !answer.replication.loading && join::is_foreign(view, master, instance).is_none(),
+        Reach::Refused { .. } => true,
+        Reach::Untried | Reach::Alive(_) | Reach::Silent { .. } => instance.container.id.is_none(),
+    }
 }
 
 /// The one pod that may be away now: a stale replica, and everybody else is in sync.
@@ -54,7 +66,7 @@ pub(super) fn turn<'a>(view: &View<'a>, master: Living) -> Option<&'a Instance> 
         return None;
     }
     let stale = wanted(view).filter(|it| is_due(it) && it.uid != master.instance.uid && !it.deleting);
-    let turns = stale.filter(|it| others_are_settled(view, master, it));
+    let turns = stale.filter(|it| may_go(view, master, it) && others_are_settled(view, master, it));
     turns.max_by_key(|it| it.ordinal)
 }
 

@@ -82,6 +82,7 @@ pub(super) fn request(view: &View, value: &str, outcome: Outcome, reason: impl I
     Some(Request {
         value: value.to_owned(),
         outcome,
+        from: view.record.master.as_ref().map(|master| master.run_id.clone()),
         reason: reason.into(),
         at: format!("{:.0}", view.seen.clock),
     })
@@ -118,9 +119,14 @@ fn finish(view: &View, master: Living) -> Say {
         return None;
     }
     let pod = &master.instance.pod;
-    let fits = begun.value == ANY || begun.value == *pod;
+    let stayed = begun.from.as_ref() == Some(&master.answer.replication.run_id);
+    let fits = !stayed && (begun.value == ANY || begun.value == *pod);
     let outcome = if fits { Outcome::Done } else { Outcome::Failed };
-    let reason = format!("{pod} is master");
+    let reason = if stayed {
+        format!("the switchover came to an end before it was done, and {pod} is master as before; ask again")
+    } else {
+        format!("{pod} is master")
+    };
     write(view, |next| next.request = request(view, &begun.value, outcome, reason))
 }
 

@@ -278,3 +278,33 @@ fn e18_of_two_alike_the_one_that_may_stay_is_promoted() {
     world.kill(0);
     world.until(|world| world.published() == Some(2));
 }
+
+/// Data of an unrelated history is named in a condition, and no roll takes its pod away, whether it answers or not.
+#[test]
+fn e09_a_roll_waits_for_a_pod_that_holds_data_of_its_own() {
+    for busy in [false, true] {
+        let mut world = World::healthy(3);
+        world.kill(2);
+        world.settle();
+        world.start(2);
+        world.server_mut(2).data = vec![901, 902, 903];
+        let mut record = world.record();
+        record.copies.remove(&pod_name(2));
+        world.put_record(Some(serde_json::to_value(record).unwrap()));
+        world.spec = 1;
+        let uid = world.pod(2).uid.clone();
+        if busy {
+            world.mood(2, Mood::Busy);
+        }
+        let plan = world.settle();
+        assert_eq!(world.pod(2).uid, uid, "{}", world.story());
+        assert_eq!(world.server(2).data, [901, 902, 903]);
+        assert!(world.pods.values().all(|pod| pod.spec == 0));
+        if !busy {
+            assert!(reasons(&plan).contains(&Reason::ForeignData), "{:?}", plan.notes);
+            world.desired.elect = Some(pod_name(0));
+            world.settle();
+            assert!(rolled(&world), "{}", world.story());
+        }
+    }
+}
