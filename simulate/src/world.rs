@@ -13,6 +13,7 @@ use crate::operator::Operator;
 use crate::random::Random;
 use crate::server::{Saved, Server};
 use crate::settings::Settings;
+use redis_operator_core::observed::Desired;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -127,7 +128,7 @@ impl World {
     pub fn new(seed: u64, settings: Settings, plan: Plan, verbose: bool) -> Self {
         let random = Random::new(seed ^ 0x77);
         let nodes = settings.nodes;
-        let desired = api::desired(
+        let desired = Desired::new(
             settings.replicas,
             settings.policy,
             settings.down_after,

@@ -1,10 +1,10 @@
 //! What people ask for by annotations, under writes.
 
-use crate::{SAY, SETTLE, START};
+use crate::roll::ensure_replaced;
+use crate::{GAP, PLANNED_GAP, SAY, SETTLE, START};
 use anyhow::{Context, Result, ensure};
 use e2e::harness::{Needs, run, spec};
 use e2e::log;
-use e2e::pod::restarts;
 use e2e::space::until;
 use e2e::subject::Subject;
 use e2e::trial::{self, Expect};
@@ -12,10 +12,6 @@ use kube::ResourceExt;
 use redis_operator_core::api::Answer;
 use redis_operator_core::names;
 use serde_json::json;
-use std::time::Duration;
-
-/// The longest time in which nobody can write: the switchover, and kube-proxy's second if it has just synced.
-const GAP: Duration = Duration::from_millis(1_200);
 
 /// Waits until a switchover is answered in this way; the answer.
 async fn answered(redis: &Subject, outcome: &str) -> Result<Answer> {
@@ -70,15 +66,7 @@ fn r04_a_restart_that_is_asked_for_replaces_every_pod() -> Result<()> {
             Ok(at)
         })
         .await?;
-        println!("{}", verdict.line());
-        for pod in verdict.after.pods() {
-            let same = verdict.before.pods().any(|before| before.uid() == pod.uid());
-            ensure!(
-                !same && restarts(pod, names::CONTAINER_REDIS) == 0,
-                "{} was not replaced",
-                pod.name_any()
-            );
-        }
+        ensure_replaced(&verdict)?;
         let restart = redis
             .get()
             .await?
@@ -89,7 +77,7 @@ fn r04_a_restart_that_is_asked_for_replaces_every_pod() -> Result<()> {
             restart.request.as_deref() == Some(time) && restart.outcome.as_deref() == Some("Done"),
             "{restart:?}"
         );
-        verdict.ensure_smooth(Duration::from_millis(1_300))
+        verdict.ensure_smooth(PLANNED_GAP)
     })
 }
 

@@ -1,6 +1,6 @@
 //! Nodes that are cordoned and drained, under writes: a client that reconnects loses nothing.
 
-use crate::{SAY, SETTLE, START};
+use crate::{PLANNED_GAP, SAY, SETTLE, START};
 use anyhow::{Context, Result, ensure};
 use e2e::drain::{Cordon, drain};
 use e2e::harness::{Needs, run, spec};
@@ -15,9 +15,6 @@ use kube::api::EvictParams;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::timeout;
-
-/// The longest time in which nobody can write: the switchover, and kube-proxy's second if it has just synced.
-const GAP: Duration = Duration::from_millis(1_300);
 
 #[test]
 fn r01_r02_each_node_in_turn_is_drained() -> Result<()> {
@@ -42,7 +39,7 @@ fn r01_r02_each_node_in_turn_is_drained() -> Result<()> {
         })
         .await?;
         println!("{}", verdict.line());
-        verdict.ensure_smooth(GAP)
+        verdict.ensure_smooth(PLANNED_GAP)
     })
 }
 
@@ -89,7 +86,7 @@ fn e18_a_master_leaves_a_cordoned_node() -> Result<()> {
             .and_then(|last| last.reason.clone())
             .unwrap_or_default();
         ensure!(last.starts_with("Switchover"), "{last}");
-        verdict.ensure_smooth(GAP)
+        verdict.ensure_smooth(PLANNED_GAP)
     })
 }
 

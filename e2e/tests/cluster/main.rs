@@ -33,6 +33,10 @@ const SAY: Duration = Duration::from_secs(30);
 /// The longest time in which nobody can write while a killed master is replaced.
 const GAP: Duration = Duration::from_millis(1200);
 
+/// The longest time in which nobody can write in a planned change: the switchover, and kube-proxy's second if it has just
+/// synced.
+const PLANNED_GAP: Duration = Duration::from_millis(1_300);
+
 /// Ends the master's process without asking.
 fn kill_master(subject: &Subject, settled: &Settled) -> Result<Micros> {
     subject.process(&settled.master)?.send(Signal::Kill)

@@ -1,6 +1,6 @@
 //! A changed spec reaches every pod under writes, and nothing is lost, plain writes included.
 
-use crate::{SAY, SETTLE, START};
+use crate::{PLANNED_GAP, SAY, SETTLE, START};
 use anyhow::{Context, Result, ensure};
 use e2e::fault::{Process, Signal};
 use e2e::harness::{Needs, run, spec};
@@ -18,8 +18,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The longest time in which nobody can write: the switchover, and kube-proxy's second if it has just synced.
-const GAP: Duration = Duration::from_millis(1_300);
 /// How long a roll of three pods may take, faults in the middle included.
 const ROLL: Duration = Duration::from_secs(120);
 
@@ -47,7 +45,7 @@ async fn begun(redis: &Subject, before: &Settled) -> Result<()> {
 }
 
 /// Everybody was replaced once, and nobody restarted beside that.
-fn ensure_replaced(verdict: &Verdict) -> Result<()> {
+pub(crate) fn ensure_replaced(verdict: &Verdict) -> Result<()> {
     println!("{}", verdict.line());
     let (old, new) = (uids(&verdict.before), uids(&verdict.after));
     ensure!(old.keys().eq(new.keys()), "{old:?} {new:?}");
@@ -101,7 +99,7 @@ fn r04_r08_a_changed_spec_is_rolled_out() -> Result<()> {
         ensure_replaced(&verdict)?;
         let reply = redis.ask(&verdict.after.master, &["CONFIG", "GET", "maxmemory-policy"])?;
         ensure!(format!("{reply:?}").contains("allkeys-lru"), "{reply:?}");
-        verdict.ensure_smooth(GAP)
+        verdict.ensure_smooth(PLANNED_GAP)
     })
 }
 
@@ -117,7 +115,7 @@ fn r04_one_and_two_pods_in_memory_are_rolled() -> Result<()> {
         })
         .await?;
         ensure_replaced(&verdict)?;
-        verdict.ensure_smooth(GAP)?;
+        verdict.ensure_smooth(PLANNED_GAP)?;
         redis.scale(1).await?;
         let alone = redis.settled(SETTLE).await?;
         redis.ask(&alone.master, &["SET", "kept", "yes"])?;
@@ -167,7 +165,7 @@ fn r05_r19_a_spec_that_cannot_start_stops_and_goes_back() -> Result<()> {
         })
         .await?;
         println!("{}", verdict.line());
-        verdict.ensure_smooth(GAP)
+        verdict.ensure_smooth(PLANNED_GAP)
     })
 }
 

@@ -1,6 +1,6 @@
 //! Planned changes of master, under writes: nothing is lost, plain writes included.
 
-use crate::{SETTLE, START, kill_master};
+use crate::{PLANNED_GAP, SETTLE, START, kill_master};
 use anyhow::{Context, Result, ensure};
 use e2e::fault::Signal;
 use e2e::harness::{Needs, run, spec};
@@ -10,10 +10,6 @@ use e2e::trial::{self, Expect, Verdict};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::EvictParams;
 use kube::{Api, ResourceExt};
-use std::time::Duration;
-
-/// The longest time in which nobody can write: the switchover, and kube-proxy's second if it has just synced.
-const GAP: Duration = Duration::from_millis(1_300);
 
 #[test]
 fn r01_a_master_whose_pod_is_deleted_hands_over() -> Result<()> {
@@ -80,5 +76,5 @@ fn ensure_handed_over(verdict: &Verdict) -> Result<()> {
     let last = verdict.last_failover().context("status.lastFailover is empty")?;
     let reason = last.reason.clone().unwrap_or_default();
     ensure!(reason.starts_with("Switchover"), "it was no switchover: {reason}");
-    verdict.ensure_smooth(GAP)
+    verdict.ensure_smooth(PLANNED_GAP)
 }

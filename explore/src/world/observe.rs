@@ -108,20 +108,7 @@ impl World {
             term: 0,
         });
         Some(Observed {
-            desired: Desired {
-                replicas: u32::from(self.wanted),
-                policy: config.policy,
-                down_after: Duration::from_secs(2),
-                durable: false,
-                incompatible: None,
-                deleting: false,
-                switchover: None,
-                restart: None,
-                paused: Default::default(),
-                nonsense: vec![],
-                elect: None,
-                ended: Default::default(),
-            },
+            desired: Desired::new(u32::from(self.wanted), config.policy, Duration::from_secs(2), false),
             holder: name('h', op.holder),
             departed: gone.map(departed).collect(),
             record,

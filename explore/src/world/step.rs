@@ -130,21 +130,7 @@ impl World {
     }
 
     fn command(&mut self, k: usize, step: &Step) -> bool {
-        let to = match step {
-            Step::AddUser { on, .. }
-            | Step::DropUser { on, .. }
-            | Step::Guard { on, .. }
-            | Step::Priority { on, .. }
-            | Step::CutClients(on) => on,
-            Step::Follow { who, .. }
-            | Step::Freeze(who)
-            | Step::Demote(who)
-            | Step::Pause(who)
-            | Step::Resume(who)
-            | Step::Serve(who) => who,
-            Step::Promote { claim, .. } => &claim.process,
-            _ => return false,
-        };
+        let Some(to) = step.server() else { return false };
         let Some(i) = self.connected(k, to) else { return false };
         let replies = self.ways[k][i] == Way::Open;
         self.run_command(i, step);

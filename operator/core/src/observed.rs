@@ -218,6 +218,26 @@ pub struct Observed {
     pub clock: jiff::Timestamp,
 }
 
+impl Desired {
+    /// So many pods, and nothing else that anybody asked for.
+    pub fn new(replicas: u32, policy: Policy, down_after: Duration, durable: bool) -> Self {
+        Self {
+            replicas,
+            policy,
+            down_after,
+            durable,
+            incompatible: None,
+            deleting: false,
+            switchover: None,
+            restart: None,
+            paused: Paused::No,
+            nonsense: vec![],
+            elect: None,
+            ended: BTreeSet::new(),
+        }
+    }
+}
+
 impl Instance {
     /// What it answered in this pass.
     pub fn answer(&self) -> Option<&Answer> {

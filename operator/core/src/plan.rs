@@ -1,5 +1,6 @@
 //! What to do next, as data, and why.
 
+use crate::observed::Instance;
 use crate::record::{Claim, Process, Record};
 use std::time::Duration;
 
@@ -163,6 +164,34 @@ pub struct Plan {
 }
 
 impl Step {
+    /// The deletion of a pod as it was observed.
+    pub fn delete(instance: &Instance) -> Self {
+        Self::DeletePod {
+            pod: instance.pod.clone(),
+            uid: instance.uid.clone(),
+            resource_version: instance.resource_version.clone(),
+        }
+    }
+
+    /// The process that is told something; none where the step is for the API server.
+    pub fn server(&self) -> Option<&Process> {
+        match self {
+            Self::AddUser { on, .. }
+            | Self::DropUser { on, .. }
+            | Self::Guard { on, .. }
+            | Self::Priority { on, .. }
+            | Self::CutClients(on) => Some(on),
+            Self::Follow { who, .. }
+            | Self::Freeze(who)
+            | Self::Demote(who)
+            | Self::Pause(who)
+            | Self::Resume(who)
+            | Self::Serve(who) => Some(who),
+            Self::Promote { claim, .. } => Some(&claim.process),
+            Self::Record(_) | Self::TouchSlice | Self::Publish(_) | Self::Label { .. } | Self::DeletePod { .. } => None,
+        }
+    }
+
     /// A name from a bounded set, for logs, metrics and fail points.
     pub fn name(&self) -> &'static str {
         match self {

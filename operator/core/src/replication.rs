@@ -158,6 +158,11 @@ impl Replication {
         })
     }
 
+    /// It is a replica whose link to its master is up.
+    pub fn link_is_up(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|upstream| upstream.link_up)
+    }
+
     /// It follows nobody: fenced since its start, or frozen. Never true of a master.
     pub fn is_frozen(&self) -> bool {
         self.upstream.as_ref().is_some_and(Upstream::is_nowhere)

@@ -124,8 +124,7 @@ impl Facts {
                 .as_ref()
                 .is_some_and(|slice| slice.target.as_ref() == Some(uid))
         };
-        let linked =
-            |it: &crate::observed::Answer| it.serves && it.replication.upstream.as_ref().is_some_and(|up| up.link_up);
+        let linked = |it: &crate::observed::Answer| it.serves && it.replication.link_is_up();
         let synced = view
             .living_at(Stage::Full)
             .filter(|(_, living)| linked(living.answer))

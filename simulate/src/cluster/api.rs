@@ -9,12 +9,11 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use redis_operator_core::names;
-use redis_operator_core::observed::{Desired, Paused, Policy};
+use redis_operator_core::observed::Desired;
 use redis_operator_core::plan::Label;
 use redis_operator_core::record::{Found, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The name of the one resource.
 pub const NAME: &str = "a";
@@ -432,22 +431,4 @@ impl World {
 
 fn is(pod: &Pod, uid: &str, version: &str) -> bool {
     pod.metadata.uid.as_deref() == Some(uid) && pod.metadata.resource_version.as_deref() == Some(version)
-}
-
-/// What is wanted at first.
-pub fn desired(replicas: u32, policy: Policy, down_after: Duration, durable: bool) -> Desired {
-    Desired {
-        replicas,
-        policy,
-        down_after,
-        durable,
-        incompatible: None,
-        deleting: false,
-        switchover: None,
-        restart: None,
-        paused: Paused::No,
-        nonsense: vec![],
-        elect: None,
-        ended: BTreeSet::new(),
-    }
 }

@@ -20,6 +20,11 @@ pub(super) fn target(view: &View, record: &Record) -> u32 {
     u32::try_from(full.div_ceil(2)).unwrap_or(u32::MAX)
 }
 
+/// E and G are what they are to be: nothing about them is under way.
+pub(super) fn is_settled(view: &View, master: Living) -> bool {
+    view.record.quorum == target(view, view.record) && master.answer.guard == view.record.quorum
+}
+
 /// How old a replica's acknowledgement may be, in seconds. With a single member a delayed one would stop all writes.
 pub(super) fn lag(view: &View) -> u32 {
     if view.record.size() == 1 { 2 } else { 1 }

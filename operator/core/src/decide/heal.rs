@@ -116,12 +116,7 @@ pub(super) fn replace_stuck(view: &View, aside: &mut Aside) -> Say {
             aside.wake(BACK_OFF.saturating_sub(waited));
             continue;
         }
-        let (pod, uid) = (instance.pod.clone(), instance.uid.clone());
-        steps.push(Step::DeletePod {
-            pod,
-            uid,
-            resource_version: instance.resource_version.clone(),
-        });
+        steps.push(Step::delete(instance));
     }
     (!steps.is_empty()).then_some((steps, "replace pods in a long back-off"))
 }
@@ -148,10 +143,5 @@ pub(super) fn outdated(seen: &Observed, dispensable: impl Fn(&Instance) -> bool)
         .values()
         .filter(cannot_run)
         .filter(|instance| dispensable(instance));
-    let delete = |instance: &Instance| Step::DeletePod {
-        pod: instance.pod.clone(),
-        uid: instance.uid.clone(),
-        resource_version: instance.resource_version.clone(),
-    };
-    stuck.map(delete).collect()
+    stuck.map(Step::delete).collect()
 }

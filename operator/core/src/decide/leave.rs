@@ -172,9 +172,7 @@ fn surplus(view: &View, master: Living, aside: &mut Aside) -> Option<String> {
             ),
         );
     }
-    let calm = view.record.at(Stage::Joining).next().is_none()
-        && view.record.quorum == guard::target(view, view.record)
-        && master.answer.guard == view.record.quorum;
+    let calm = view.record.at(Stage::Joining).next().is_none() && guard::is_settled(view, master);
     let surplus = view.record.members.values().filter_map(|member| {
         let instance = view.instance(&member.process)?;
         unwanted(instance.ordinal).then_some((member.stage == Stage::Joining, instance.ordinal, &instance.pod))

@@ -64,7 +64,7 @@ impl<'a> View<'a> {
         }
         let full = self.living_at(Stage::Full).map(|(_, living)| living);
         let fit = full.filter(|it| {
-            let linked = it.answer.replication.upstream.as_ref().is_some_and(|up| up.link_up);
+            let linked = it.answer.replication.link_is_up();
             linked && it.instance.priority() > 0 && self.stays(it.instance)
         });
         let best = fit.min_by_key(|it| (rank(it.instance), it.instance.ordinal))?;

@@ -31,8 +31,7 @@ pub(super) fn roll(view: &View, aside: &mut Aside) -> Say {
         return Some((vec![step], "roll: replace the only pod"));
     }
     let instance = turn(view, master)?;
-    let settled = view.record.quorum == guard::target(view, view.record) && master.answer.guard == view.record.quorum;
-    if !settled {
+    if !guard::is_settled(view, master) {
         return None;
     }
     if let Some(member) = member(view, instance) {
@@ -44,7 +43,7 @@ pub(super) fn roll(view: &View, aside: &mut Aside) -> Say {
             )
         });
     }
-    Some((vec![replace(instance)], "roll: replace a pod"))
+    Some((vec![Step::delete(instance)], "roll: replace a pod"))
 }
 
 /// What goes with its pod is not somebody's only copy: a member's leave is finished first; of anybody else it must be known
@@ -94,7 +93,7 @@ fn alone(view: &View, master: Living) -> Option<Step> {
     let desired = &view.seen.desired;
     let only = desired.replicas == 1 && desired.durable && view.record.members.is_empty();
     let due = is_due(master.instance) && !master.instance.deleting && view.seen.instances.len() == 1;
-    (only && due).then(|| replace(master.instance))
+    (only && due).then(|| Step::delete(master.instance))
 }
 
 /// Made for another spec, and a pod in its place would be made for the present one.
@@ -130,7 +129,7 @@ fn is_in_sync(view: &View, instance: &Instance) -> bool {
         return false;
     };
     let full = |member: &crate::record::Member| member.stage == Stage::Full;
-    let linked = answer.replication.upstream.as_ref().is_some_and(|up| up.link_up);
+    let linked = answer.replication.link_is_up();
     let member = view.record.member(&instance.uid, &answer.replication.run_id);
     linked && member.is_some_and(full)
 }
@@ -138,14 +137,6 @@ fn is_in_sync(view: &View, instance: &Instance) -> bool {
 fn member(view: &View, instance: &Instance) -> Option<Stage> {
     let member = view.record.members.get(&instance.pod)?;
     (member.process.uid == instance.uid).then_some(member.stage)
-}
-
-fn replace(instance: &Instance) -> Step {
-    Step::DeletePod {
-        pod: instance.pod.clone(),
-        uid: instance.uid.clone(),
-        resource_version: instance.resource_version.clone(),
-    }
 }
 
 /// How far it has come, and for whom it waits.

@@ -30,9 +30,8 @@ fn begin(view: &View, aside: &mut Aside) -> Say {
         return None;
     };
     let Wish { why, by_hand } = wish::wish(view, master, aside)?;
-    let calm = view.record.members.values().all(|member| member.stage == Stage::Full)
-        && view.record.quorum == guard::target(view, view.record)
-        && master.answer.guard == view.record.quorum;
+    let calm =
+        view.record.members.values().all(|member| member.stage == Stage::Full) && guard::is_settled(view, master);
     if !calm || !master.instance.attached {
         if by_hand {
             aside.note(
@@ -79,7 +78,7 @@ fn target<'a>(view: &View<'a>) -> Option<Living<'a>> {
     let full = view.living_at(Stage::Full).map(|(_, living)| living);
     let fit = full.filter(|it| {
         let may = it.instance.priority() > 0 && it.instance.attached;
-        let linked = it.answer.replication.upstream.as_ref().is_some_and(|up| up.link_up);
+        let linked = it.answer.replication.link_is_up();
         may && linked && view.is_wanted(it.instance) && it.instance.evacuating.is_none()
     });
     fit.min_by_key(|it| (!wish::is_named(view, it.instance), elect::preference(view, *it)))

@@ -224,6 +224,6 @@ fn unfit(view: &View, instance: &Instance) -> Option<Obstacle> {
     }
     let member = view.record.member(&instance.uid, &answer.replication.run_id);
     let full = member.is_some_and(|member| member.stage == Stage::Full);
-    let linked = answer.replication.upstream.as_ref().is_some_and(|up| up.link_up);
+    let linked = answer.replication.link_is_up();
     (!full || !linked).then(|| Obstacle::Passing(format!("{pod} is not in sync")))
 }

@@ -16,7 +16,7 @@ pub use server::{Link, Mood};
 use cluster::Pod;
 use network::BEGINNING;
 use operator::Operator;
-use redis_operator_core::observed::{Departed, Desired, Moment, Paused, Policy, Slice};
+use redis_operator_core::observed::{Departed, Desired, Moment, Policy, Slice};
 use redis_operator_core::plan::{Plan, Reason};
 use redis_operator_core::record::Found;
 use serde_json::Value;
@@ -99,20 +99,12 @@ impl World {
     /// So many pods with running, fenced, empty processes, and an operator that has not seen them.
     pub fn new(replicas: u32, disk: Disk) -> Self {
         let mut world = Self {
-            desired: Desired {
+            desired: Desired::new(
                 replicas,
-                policy: Policy::Availability,
-                down_after: Duration::from_secs(2),
-                durable: disk != Disk::Memory,
-                incompatible: None,
-                deleting: false,
-                switchover: None,
-                restart: None,
-                paused: Paused::No,
-                nonsense: vec![],
-                elect: None,
-                ended: BTreeSet::new(),
-            },
+                Policy::Availability,
+                Duration::from_secs(2),
+                disk != Disk::Memory,
+            ),
             disk,
             pods: BTreeMap::new(),
             disks: BTreeMap::new(),

@@ -107,21 +107,7 @@ impl World {
     }
 
     fn command(&mut self, step: &Step) -> Result<(), &'static str> {
-        let to = match step {
-            Step::AddUser { on, .. }
-            | Step::DropUser { on, .. }
-            | Step::Guard { on, .. }
-            | Step::Priority { on, .. }
-            | Step::CutClients(on) => on,
-            Step::Follow { who, .. }
-            | Step::Freeze(who)
-            | Step::Demote(who)
-            | Step::Pause(who)
-            | Step::Resume(who)
-            | Step::Serve(who) => who,
-            Step::Promote { claim, .. } => &claim.process,
-            _ => return Err("no command"),
-        };
+        let to = step.server().ok_or("no command")?;
         let name = self.connection_to(to)?;
         if matches!(
             step,
