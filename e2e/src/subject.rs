@@ -11,12 +11,14 @@ use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
+use kube::runtime::wait::await_condition;
 use redis_operator_core::api::Redis;
 use redis_operator_core::names;
 use redis_operator_core::record::{Found, Phase, Record, Stage};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// How long a question to an instance may take: some write to a disk.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -192,6 +194,18 @@ impl Subject {
         )
         .await?;
         Ok(())
+    }
+
+    /// Waits until a change of master is on record, and says for which pod. Watched: a tenth of a second later it may be over.
+    pub async fn target(&self, limit: Duration) -> Result<Pod> {
+        let target = |redis: &Redis| record(redis).ok().filter(|it| it.phase != Phase::Steady)?.target;
+        let begun = |redis: Option<&Redis>| redis.and_then(target).is_some();
+        let waiting = await_condition(self.space.api::<Redis>(), &self.name, begun);
+        let redis = timeout(limit, waiting)
+            .await
+            .with_context(|| format!("waited {limit:?} for a change of master"))??;
+        let target = redis.as_ref().and_then(target).context("nobody is to be master")?;
+        call(self.space.api::<Pod>().get(&target.pod)).await
     }
 
     /// Starts the observer.

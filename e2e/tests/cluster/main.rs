@@ -1,6 +1,7 @@
 //! Tests on a real cluster with the operator in it, named after the scenarios that they show.
 //!
-//! They need `make cluster deploy` and run one at a time, inside the cluster's network:
+//! They need `make cluster deploy` and run inside the cluster's network, one at a time but for those which `scripts/stage`
+//! names:
 //! `e2e/cluster/in-node cp cargo test --offline -p e2e --test cluster -- --test-threads=1 --nocapture d01`.
 
 mod bad_input;
@@ -30,6 +31,8 @@ const START: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(90);
 /// A condition shows what is wrong within this: kubelet may have to try something first.
 const SAY: Duration = Duration::from_secs(30);
+/// Writes before a fault whose gap is not measured in milliseconds.
+const WARM_UP: Duration = Duration::from_secs(1);
 /// The longest time in which nobody can write while a killed master is replaced.
 const GAP: Duration = Duration::from_millis(1200);
 

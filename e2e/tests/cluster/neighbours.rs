@@ -1,11 +1,11 @@
 //! Resources among others: namesakes, other people's objects, a neighbour that nobody can read.
 
 use crate::bad_input::put_right;
-use crate::{SAY, SETTLE, START, kill_master};
+use crate::{SAY, SETTLE, START, WARM_UP, kill_master};
 use anyhow::{Context, Result, ensure};
 use e2e::harness::{Needs, image, run, spec, spec_with};
 use e2e::space::{Space, call, until};
-use e2e::subject::Subject;
+use e2e::subject::{Settled, Subject};
 use e2e::trial::{self, Expect};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -26,7 +26,8 @@ fn b06_one_name_in_two_namespaces() -> Result<()> {
             let (first, second) = (one.settled(START).await?, other.settled(START).await?);
             one.ask(&first.master, &["SET", "whose", "one"])?;
             other.ask(&second.master, &["SET", "whose", "other"])?;
-            let verdict = trial::run(&one, Expect::Failover, async |before| kill_master(&one, before)).await?;
+            let kill = async |before: &Settled| kill_master(&one, before);
+            let verdict = trial::under_writes(&one, Expect::Failover, WARM_UP, kill).await?;
             verdict.ensure_safe()?;
             let untouched = other.settled(SETTLE).await?;
             ensure!(

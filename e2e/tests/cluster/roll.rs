@@ -1,8 +1,8 @@
 //! A changed spec reaches every pod under writes, and nothing is lost, plain writes included.
 
-use crate::{PLANNED_GAP, SAY, SETTLE, START};
-use anyhow::{Context, Result, ensure};
-use e2e::fault::{Process, Signal};
+use crate::{PLANNED_GAP, SAY, SETTLE, START, WARM_UP};
+use anyhow::{Result, ensure};
+use e2e::fault::Signal;
 use e2e::harness::{Needs, run, spec};
 use e2e::log::{self, Micros};
 use e2e::operator;
@@ -13,7 +13,6 @@ use e2e::subject::{Settled, Subject};
 use e2e::trial::{self, Expect, Verdict};
 use kube::ResourceExt;
 use redis_operator_core::names;
-use redis_operator_core::record::Phase;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -63,7 +62,7 @@ pub(crate) fn ensure_replaced(verdict: &Verdict) -> Result<()> {
 
 /// A roll in whose middle something fails: what WAIT acknowledged is kept, and the roll comes to its end.
 async fn with_a_fault(redis: &Subject, fault: impl AsyncFnOnce(&Settled) -> Result<()>) -> Result<Verdict> {
-    let verdict = trial::run(redis, Expect::Failover, async |before| {
+    let verdict = trial::under_writes(redis, Expect::Failover, WARM_UP, async |before| {
         let at: Micros = log::now();
         redis.change(change()).await?;
         begun(redis, before).await?;
@@ -204,17 +203,8 @@ fn r06_the_target_is_killed_in_the_middle_of_a_roll() -> Result<()> {
     run("r06t", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         with_a_fault(&redis, async |_| {
-            let mut target: Option<Process> = None;
-            until("the switchover", SETTLE, async || {
-                let record = e2e::subject::record(&redis.get().await?)?;
-                let named = record.target.filter(|_| record.phase != Phase::Steady);
-                let Some(named) = named else { return Ok(false) };
-                let ordinal = names::ordinal(&named.pod, "a").context("no pod of it")?;
-                target = Some(redis.process(&redis.pod(ordinal).await?)?);
-                Ok(true)
-            })
-            .await?;
-            target.context("no target")?.send(Signal::Kill)?;
+            let target = redis.target(SETTLE).await?;
+            redis.process(&target)?.send(Signal::Kill)?;
             Ok(())
         })
         .await?;

@@ -1,7 +1,7 @@
 //! The master says nothing any more, or the operator does not hear it: it hangs, its node is cut off, or only somebody's
 //! packets are lost.
 
-use crate::{GAP, SAY, SETTLE, START};
+use crate::{GAP, SAY, SETTLE, START, WARM_UP};
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::Cluster;
 use e2e::fault::Signal;
@@ -56,7 +56,7 @@ fn d02_f06_a_hung_master_is_replaced() -> Result<()> {
 fn d02_f06_a_hung_master_is_resumed_after_it_was_replaced() -> Result<()> {
     run("d02r", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec_with(3, json!({ "downAfter": "1s" }))).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |before| {
             let process = redis.process(&before.master)?;
             let at = process.send(Signal::Stop)?;
             outage::another_published(&redis, before).await?;
@@ -76,7 +76,8 @@ fn d02_a_hung_master_is_fenced_where_nothing_may_be_lost() -> Result<()> {
         let redis = space
             .apply("a", spec_with(3, json!({ "policy": "Durability" })))
             .await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| hang(&redis, before)).await?;
+        let verdict =
+            trial::under_writes(&redis, Expect::Failover, WARM_UP, async |before| hang(&redis, before)).await?;
         println!("d02, Durability: {}", verdict.line());
         ensure_fenced(&verdict)
     })
@@ -239,7 +240,7 @@ fn ensure_same_term(verdict: &Verdict) -> Result<()> {
 fn d04_what_the_master_sends_to_its_replicas_is_lost() -> Result<()> {
     run("d04o", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::run(&redis, Expect::SameMaster, async |before| {
+        let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |before| {
             let at = log::now();
             let filter = Filter::to(&redis.process(&before.master)?, &before.replicas)?;
             sleep(LAST).await;
