@@ -1,4 +1,4 @@
-//! The writer as a process on a node, from outside.
+//! A checking client as a process on a node, from outside.
 
 use crate::cluster::Local;
 use crate::history::History;
@@ -10,12 +10,24 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How often the writer's log is looked at while somebody waits for it.
+/// How often a client's log is looked at while somebody waits for it.
 const LOOK: Duration = Duration::from_millis(10);
-/// How long the writer may take to end: one write and its WAIT.
+/// How long a client may take to end: one write and its WAIT.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
-/// Where a writer runs and what it does.
+/// What a client does again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Does {
+    /// Appends to the list, and waits for this many replicas after each write.
+    Write {
+        /// How many; none to go on at once.
+        wait: Option<u32>,
+    },
+    /// Reads the list's length.
+    Read,
+}
+
+/// Where a client runs and what it does.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// The node in whose network it runs.
@@ -24,33 +36,36 @@ pub struct Order {
     pub address: String,
     /// The list.
     pub key: String,
-    /// WAIT for this many replicas after each write.
-    pub wait: Option<u32>,
+    /// What it does with it.
+    pub does: Does,
     /// The default user's password.
     pub password: Option<String>,
 }
 
-/// A running writer. Dropping it ends it, for its input closes.
-pub struct Writer {
-    /// The list that it writes.
+/// A running client. Dropping it ends it, for its input closes.
+pub struct Client {
+    /// The list that it writes or reads.
     pub key: String,
     child: Child,
     file: PathBuf,
 }
 
-impl Writer {
-    /// Starts a writer; returns before its first write.
+impl Client {
+    /// Starts a client; returns before its first attempt.
     pub fn start(local: &Local, order: &Order) -> Result<Self> {
-        let program = program()?;
-        let file = env::temp_dir().join(format!("{}-{}.writer", order.key, log::now()));
+        let name = match order.does {
+            Does::Write { .. } => "writer",
+            Does::Read => "reader",
+        };
+        let file = env::temp_dir().join(format!("{}-{}.{name}", order.key, log::now()));
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", local.network(&order.node).display()));
         command
-            .arg(program)
+            .arg(program(name)?)
             .args([&order.address, &order.key])
             .arg("--out")
             .arg(&file);
-        if let Some(wait) = order.wait {
+        if let Does::Write { wait: Some(wait) } = order.does {
             command.arg("--wait").arg(wait.to_string());
         }
         if let Some(password) = &order.password {
@@ -59,7 +74,7 @@ impl Writer {
         let child = command
             .stdin(Stdio::piped())
             .spawn()
-            .context("the writer cannot be started")?;
+            .with_context(|| format!("the {name} cannot be started"))?;
         Ok(Self {
             key: order.key.clone(),
             child,
@@ -76,7 +91,7 @@ impl Writer {
         }
     }
 
-    /// The first acknowledgement of a write begun after `moment`.
+    /// The first success of an attempt begun after `moment`.
     pub async fn acknowledged_after(&mut self, moment: Micros, limit: Duration) -> Result<Attempt> {
         let deadline = Instant::now() + limit;
         loop {
@@ -85,11 +100,11 @@ impl Writer {
                 return Ok(attempt.clone());
             }
             if let Some(ended) = self.child.try_wait()? {
-                bail!("the writer of {} ended by itself: {ended}", self.key);
+                bail!("the client of {} ended by itself: {ended}", self.key);
             }
             if Instant::now() > deadline {
                 bail!(
-                    "no write to {} was acknowledged within {limit:?}: {:?}",
+                    "nothing that was done with {} succeeded within {limit:?}: {:?}",
                     self.key,
                     history.troubles()
                 );
@@ -106,15 +121,15 @@ impl Writer {
             if let Some(ended) = self.child.try_wait()? {
                 break ended;
             }
-            ensure!(Instant::now() < deadline, "the writer of {} does not end", self.key);
+            ensure!(Instant::now() < deadline, "the client of {} does not end", self.key);
             sleep(LOOK).await;
         };
-        ensure!(ended.success(), "the writer of {} failed: {ended}", self.key);
+        ensure!(ended.success(), "the client of {} failed: {ended}", self.key);
         self.history()
     }
 }
 
-impl Drop for Writer {
+impl Drop for Client {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         // it has ended, or ends now; what it wrote is in the file or nobody asks for it any more
@@ -124,14 +139,14 @@ impl Drop for Writer {
     }
 }
 
-/// The writer's program: beside this one, or one folder up when this is a test.
-fn program() -> Result<PathBuf> {
+/// A client's program: beside this one, or one folder up when this is a test.
+fn program(name: &str) -> Result<PathBuf> {
     let own = env::current_exe()?;
     let folders = own.ancestors().skip(1).take(2);
-    let found = folders.map(|folder| folder.join("writer")).find(|file| file.exists());
+    let found = folders.map(|folder| folder.join(name)).find(|file| file.exists());
     found.with_context(|| {
         format!(
-            "no writer beside {}: build it with `cargo build -p e2e --bins`",
+            "no {name} beside {}: build it with `cargo build -p e2e --bins`",
             own.display()
         )
     })

@@ -118,7 +118,7 @@ impl Fault {
         Bounds {
             median,
             max,
-            nothing_lost: self.is_planned(),
+            planned: self.is_planned(),
         }
     }
 

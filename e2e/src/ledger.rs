@@ -1,5 +1,6 @@
 //! Who had a title that only one may have, and when: the judgement of [`crate::observer`], without its watches.
 
+use crate::health::Lives;
 use crate::log::Micros;
 use kube::runtime::watcher::Event;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,6 @@ pub struct Ledger {
     title: &'static str,
     claims: BTreeMap<String, BTreeSet<String>>,
     listed: Option<BTreeMap<String, BTreeSet<String>>>,
-    pub(crate) lists: usize,
     pub(crate) timeline: Vec<Entry>,
 }
 
@@ -48,7 +48,6 @@ impl Ledger {
                 self.listed.get_or_insert_default().insert(name, claimed);
             }
             Event::InitDone => {
-                self.lists = self.lists.saturating_add(1);
                 self.claims = self.listed.take().unwrap_or_default();
             }
         }
@@ -69,6 +68,8 @@ impl Ledger {
 pub struct Seen {
     /// Every change of a title, in order.
     pub timeline: Vec<Entry>,
+    /// What became of each process.
+    pub lives: Lives,
     /// How often a watch had to begin anew: what happened meanwhile was not seen.
     pub blind: usize,
 }
@@ -118,7 +119,8 @@ mod tests {
         }
         Seen {
             timeline: ledger.timeline,
-            blind: ledger.lists - 1,
+            lives: Lives::default(),
+            blind: 0,
         }
     }
 
@@ -138,7 +140,7 @@ mod tests {
             Event::InitApply(pod("b", true)),
             Event::InitDone,
         ]);
-        assert_eq!((seen.violations().len(), seen.blind), (1, 1));
+        assert_eq!(seen.violations().len(), 1);
     }
 
     #[test]

@@ -1,19 +1,23 @@
-//! Watches one resource's pods and EndpointSlices and remembers every moment with two masters.
+//! Watches one resource, its pods and its EndpointSlices, and remembers every moment with two masters, and who went when.
 //!
 //! A watch delivers every state that the API server has had, in order; a poll would miss the short ones that matter.
 
+use crate::health::Lives;
 use crate::ledger::{Ledger, Seen};
-use crate::log;
+use crate::log::{self, Micros};
+use crate::subject::record;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
+use redis_operator_core::api::Redis;
 use redis_operator_core::names;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -27,83 +31,140 @@ pub const LABELLED: &str = "role=master";
 /// The title of an address behind the Service of the master.
 pub const PUBLISHED: &str = "published";
 
-/// Two watches that run until [`Observer::stop`].
+/// Watches that run until [`Observer::stop`].
 pub struct Observer {
     ledgers: Vec<Arc<Mutex<Ledger>>>,
-    tasks: Vec<JoinHandle<()>>,
+    lives: Arc<Mutex<Lives>>,
+    watches: Vec<Watch>,
+}
+
+/// One watch, and how often it has listed everything: once, unless it was interrupted.
+struct Watch {
+    task: JoinHandle<()>,
+    lists: Arc<AtomicUsize>,
 }
 
 impl Observer {
-    /// Begins to watch a resource; returns once both watches have their first list, so nothing later is missed.
+    /// Begins to watch a resource; returns once all watches have their first list, so nothing later is missed.
     pub async fn start(client: &Client, namespace: &str, redis: &str) -> Result<Self> {
         let pods = Api::<Pod>::namespaced(client.clone(), namespace);
         let slices = Api::<EndpointSlice>::namespaced(client.clone(), namespace);
+        let resources = Api::<Redis>::namespaced(client.clone(), namespace);
+        let its_pods = watcher::Config::default().labels(&names::selector_text(redis));
         let of_service = format!("{}={}", names::LABEL_SERVICE_NAME, names::master_service(redis));
+        let its_slices = watcher::Config::default().labels(&of_service);
+        let itself = watcher::Config::default().fields(&format!("metadata.name={redis}"));
+        let lives = Arc::new(Mutex::new(Lives::default()));
         let mut observer = Self {
             ledgers: Vec::new(),
-            tasks: Vec::new(),
+            lives: Arc::clone(&lives),
+            watches: Vec::new(),
         };
-        observer.follow(LABELLED, pods, &names::selector_text(redis), labelled);
-        observer.follow(PUBLISHED, slices, &of_service, published);
+        observer.title(LABELLED, pods.clone(), its_pods.clone(), labelled);
+        observer.title(PUBLISHED, slices, its_slices, published);
+        observer.watch(pods, its_pods, {
+            let lives = Arc::clone(&lives);
+            move |at, event| match event {
+                Event::Apply(pod) | Event::InitApply(pod) => lock(&lives).pod(at, &pod),
+                Event::Delete(pod) => lock(&lives).deleted(at, &pod),
+                Event::Init | Event::InitDone => {}
+            }
+        });
+        observer.watch(resources, itself, move |at, event| {
+            if let Event::Apply(redis) | Event::InitApply(redis) = event
+                && let Ok(record) = record(&redis)
+            {
+                lock(&lives).record(at, &record);
+            }
+        });
         timeout(BEGIN_LIMIT, observer.begun())
             .await
             .context("the observer's watches did not begin")?;
         Ok(observer)
     }
 
-    fn follow<K>(&mut self, title: &'static str, api: Api<K>, selector: &str, claimed: fn(&K) -> BTreeSet<String>)
-    where
+    fn title<K>(
+        &mut self,
+        title: &'static str,
+        api: Api<K>,
+        config: watcher::Config,
+        claimed: fn(&K) -> BTreeSet<String>,
+    ) where
         K: kube::Resource + Clone + Debug + Send + serde::de::DeserializeOwned + 'static,
     {
         let ledger = Arc::new(Mutex::new(Ledger::new(title)));
-        let config = watcher::Config::default().labels(selector);
-        let events = watcher(api, config);
         self.ledgers.push(Arc::clone(&ledger));
-        self.tasks.push(tokio::spawn(async move {
+        self.watch(api, config, move |at, event| {
+            lock(&ledger).take(at, named(event, claimed))
+        });
+    }
+
+    fn watch<K>(
+        &mut self,
+        api: Api<K>,
+        config: watcher::Config,
+        mut take: impl FnMut(Micros, Event<K>) + Send + 'static,
+    ) where
+        K: kube::Resource + Clone + Debug + Send + serde::de::DeserializeOwned + 'static,
+    {
+        let lists = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&lists);
+        let events = watcher(api, config);
+        let task = tokio::spawn(async move {
             let mut events = pin!(events);
             while let Some(event) = events.next().await {
-                match event {
-                    Ok(event) => lock(&ledger).take(log::now(), named(event, claimed)),
+                let Ok(event) = event else {
                     // the watcher begins again by itself, with a new list
-                    Err(_) => sleep(Duration::from_millis(100)).await,
-                }
+                    sleep(Duration::from_millis(100)).await;
+                    continue;
+                };
+                let listed = matches!(event, Event::InitDone);
+                take(log::now(), event);
+                counted.fetch_add(usize::from(listed), Ordering::Release);
             }
-        }));
+        });
+        self.watches.push(Watch { task, lists });
     }
 
     async fn begun(&self) {
-        while self.ledgers.iter().any(|ledger| lock(ledger).lists == 0) {
+        while self.watches.iter().any(|watch| watch.lists() == 0) {
             sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Ends both watches and says what they saw.
+    /// Ends all watches and says what they saw.
     pub fn stop(self) -> Result<Seen> {
         let mut seen = Seen::default();
-        for task in &self.tasks {
-            if task.is_finished() {
+        for watch in &self.watches {
+            if watch.task.is_finished() {
                 bail!("a watch of the observer ended by itself: it proves nothing");
             }
-            task.abort();
+            watch.task.abort();
+            seen.blind = seen.blind.saturating_add(watch.lists().saturating_sub(1));
         }
+        seen.lives = lock(&self.lives).clone();
         for ledger in &self.ledgers {
-            let ledger = lock(ledger).clone();
-            seen.blind = seen.blind.saturating_add(ledger.lists.saturating_sub(1));
-            seen.timeline.extend(ledger.timeline);
+            seen.timeline.extend(lock(ledger).timeline.clone());
         }
         seen.timeline.sort_by_key(|entry| entry.at);
         Ok(seen)
     }
 }
 
-impl Drop for Observer {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+impl Watch {
+    fn lists(&self) -> usize {
+        self.lists.load(Ordering::Acquire)
     }
 }
 
-fn lock(ledger: &Mutex<Ledger>) -> std::sync::MutexGuard<'_, Ledger> {
-    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.watches.iter().for_each(|watch| watch.task.abort());
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn named<K: kube::Resource>(event: Event<K>, claimed: fn(&K) -> BTreeSet<String>) -> Event<(String, BTreeSet<String>)> {

@@ -1,6 +1,6 @@
 //! One Redis under test: its state as the API server and as its own servers tell it.
 
-use crate::client::{Order, Writer};
+use crate::client::{Client, Does, Order};
 use crate::fault::Process;
 use crate::history::{Balance, History};
 use crate::observer::{Observer, published};
@@ -214,25 +214,31 @@ impl Subject {
     }
 
     /// Starts a writer on a node where the master is not, through the Service of the master.
-    pub async fn writer(&self, settled: &Settled, key: &str, wait: Option<u32>) -> Result<Writer> {
-        let order = Order {
-            node: settled.other_node()?.to_owned(),
-            address: self.service().await?,
-            key: key.to_owned(),
-            wait,
-            password: None,
-        };
-        Writer::start(self.space.cluster.local()?, &order)
+    pub async fn writer(&self, settled: &Settled, key: &str, wait: Option<u32>) -> Result<Client> {
+        self.client(settled, &names::master_service(&self.name), key, Does::Write { wait })
+            .await
     }
 
-    /// Address and port of the Service of the master.
-    pub async fn service(&self) -> Result<String> {
-        let service = call(self.space.api::<Service>().get(&names::master_service(&self.name))).await?;
-        let address = service
+    /// Starts a reader on the same node, through the Service of the replicas.
+    pub async fn reader(&self, settled: &Settled, key: &str) -> Result<Client> {
+        self.client(settled, &names::replica_service(&self.name), key, Does::Read)
+            .await
+    }
+
+    async fn client(&self, settled: &Settled, service: &str, key: &str, does: Does) -> Result<Client> {
+        let found = call(self.space.api::<Service>().get(service)).await?;
+        let address = found
             .spec
             .and_then(|spec| spec.cluster_ip)
-            .context("the Service has no address")?;
-        Ok(format!("{address}:{}", names::PORT_REDIS))
+            .with_context(|| format!("Service {service} has no address"))?;
+        let order = Order {
+            node: settled.other_node()?.to_owned(),
+            address: format!("{address}:{}", names::PORT_REDIS),
+            key: key.to_owned(),
+            does,
+            password: None,
+        };
+        Client::start(self.space.cluster.local()?, &order)
     }
 
     /// The redis process of a pod.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
+use e2e::health::Lives;
 use e2e::history::History;
 use e2e::log;
 use e2e::reign::two_masters;
@@ -52,8 +53,12 @@ fn server(address: SocketAddr) -> Running {
 }
 
 fn writer(address: SocketAddr, name: &str, more: &[&str]) -> (Running, PathBuf) {
+    client(env!("CARGO_BIN_EXE_writer"), address, name, more)
+}
+
+fn client(program: &str, address: SocketAddr, name: &str, more: &[&str]) -> (Running, PathBuf) {
     let file = env::temp_dir().join(format!("checker-{name}-{}-{}", std::process::id(), log::now()));
-    let child = Command::new(env!("CARGO_BIN_EXE_writer"))
+    let child = Command::new(program)
         .args([&address.to_string(), name, "--out"])
         .arg(&file)
         .args(more)
@@ -79,10 +84,10 @@ fn await_true(mut asked: impl FnMut() -> bool) {
     }
 }
 
-/// Ends the writer as its owner does; what it saw.
-fn ended(mut writer: Running, file: &Path) -> History {
-    drop(writer.0.stdin.take());
-    assert!(writer.0.wait().unwrap().success());
+/// Ends a client as its owner does; what it saw.
+fn ended(mut client: Running, file: &Path) -> History {
+    drop(client.0.stdin.take());
+    assert!(client.0.wait().unwrap().success());
     let history = History::read(file).unwrap();
     std::fs::remove_file(file).unwrap();
     history
@@ -164,4 +169,57 @@ fn what_a_killed_writer_had_noted_is_there() {
     let present = list(address, "list").len();
     let noted = history.acknowledged().count();
     assert!(noted == present || noted + 1 == present, "{noted} noted of {present}");
+}
+
+#[test]
+fn a_reader_that_is_cut_says_by_whom() {
+    let address = free_address();
+    let _server = server(address);
+    let mut control = Connection::open(address, None).unwrap();
+    let run_id = control.info("server", "run_id").unwrap();
+    let (reader, file) = client(env!("CARGO_BIN_EXE_reader"), address, "list", &[]);
+    await_true(|| acknowledged(&file) >= 20);
+    control.call(&["CLIENT", "KILL", "TYPE", "normal"]).unwrap();
+    let killed = log::now();
+    await_true(|| History::read(&file).unwrap().first_after(killed).is_some());
+    let history = ended(reader, &file);
+
+    let cuts = Lives::default().cuts(&history);
+    assert_eq!(cuts.len(), 1, "{cuts:?}");
+    assert_eq!((cuts[0].server.as_str(), cuts[0].excuse), (run_id.as_str(), None));
+}
+
+#[test]
+fn a_reader_that_is_left_alone_keeps_its_connection() {
+    let address = free_address();
+    let _server = server(address);
+    let (reader, file) = client(env!("CARGO_BIN_EXE_reader"), address, "list", &[]);
+    await_true(|| acknowledged(&file) >= 50);
+    let received = Connection::open(address, None)
+        .unwrap()
+        .info("stats", "total_connections_received")
+        .unwrap();
+    let history = ended(reader, &file);
+    assert_eq!(Lives::default().cuts(&history), []);
+    // the server's start, the reader, and who asks
+    assert_eq!(received, "3");
+}
+
+#[test]
+fn a_read_that_is_refused_is_a_cut() {
+    let address = free_address();
+    let _server = server(address);
+    let (reader, file) = client(env!("CARGO_BIN_EXE_reader"), address, "list", &[]);
+    await_true(|| acknowledged(&file) >= 20);
+    let mut control = Connection::open(address, None).unwrap();
+    control
+        .call(&["CONFIG", "SET", "replica-serve-stale-data", "no"])
+        .unwrap();
+    control.call(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
+    await_true(|| History::read(&file).unwrap().troubles().contains_key("MASTERDOWN"));
+    let cuts = Lives::default().cuts(&ended(reader, &file));
+    assert!(
+        !cuts.is_empty() && cuts.iter().all(|cut| cut.kind == "MASTERDOWN"),
+        "{cuts:?}"
+    );
 }

@@ -54,7 +54,10 @@ struct Args {
 const HOW: &str = "Each fault befalls the master of one of several resources of three instances in memory, all of them full \
 members before. Two clients on a node without the master write every 5 ms through the Service, one plainly and one with \
 WAIT 1; any error closes the connection and a fresh one is opened at once. Write gap: the longest time without an \
-acknowledgement, from just before the fault until all three are full members again. Lost: acknowledged, and not on the \
+acknowledgement, from just before the fault until all three are full members again. Two more read every 5 ms through the \
+Service of the replicas, each over one connection as long as it lasts; read gap: the longest time without an answer for one \
+of them. A healthy replica is one that was never master, whose pod nobody deleted and whose container ran on; its readers \
+may not be cut. Lost: acknowledged, and not on the \
 master then. About a second of a long gap is kube-proxy's, which leaves that much between two syncs. A process hangs by \
 SIGSTOP until its liveness probe ends it. A cable is plugged in again once another master is published; where no more is \
 said, the leading operator is on another node.";

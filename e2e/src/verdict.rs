@@ -1,0 +1,195 @@
+//! What clients and watches have to say about one fault, and what follows from it.
+
+use crate::health::Cut;
+use crate::history::{Balance, Gap, History};
+use crate::ledger::Seen;
+use crate::log::Micros;
+use crate::observer::PUBLISHED;
+use crate::reign::TwoMasters;
+use crate::subject::Settled;
+use anyhow::{Result, ensure};
+use redis_operator_core::api::LastFailover;
+use std::time::Duration;
+
+/// What one writer has to say.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The list it wrote.
+    pub key: String,
+    /// Replicas that it waited for.
+    pub wait: Option<u32>,
+    /// Longest time without an acknowledgement.
+    pub gap: Gap,
+    /// What became of its values.
+    pub balance: Balance,
+    /// Everything it saw.
+    pub history: History,
+}
+
+/// What one reader has to say.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Longest time without an answer.
+    pub gap: Gap,
+    /// What it was cut off from.
+    pub cuts: Vec<Cut>,
+    /// Everything it saw.
+    pub history: History,
+}
+
+/// What a fault did.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// When it happened.
+    pub fault: Micros,
+    /// Before it.
+    pub before: Settled,
+    /// After everybody has rejoined.
+    pub after: Settled,
+    /// One per writer: plain, and with WAIT 1.
+    pub accounts: Vec<Account>,
+    /// One per reader.
+    pub readings: Vec<Reading>,
+    /// What the watches saw.
+    pub seen: Seen,
+    /// Acknowledgements by two servers at once.
+    pub two_masters: Vec<TwoMasters>,
+    /// From the fault until everybody has rejoined.
+    pub settled: Duration,
+}
+
+impl Verdict {
+    /// The longest time in which one of the writers could not write.
+    pub fn gap(&self) -> Duration {
+        self.accounts
+            .iter()
+            .map(|account| account.gap.length())
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Acknowledged writes that are lost; with `waited`, only those that WAIT had acknowledged.
+    pub fn lost(&self, waited: bool) -> usize {
+        let counted = self.accounts.iter().filter(|account| account.wait.is_some() == waited);
+        counted.map(|account| account.balance.lost.len()).sum()
+    }
+
+    /// The longest time in which one of the readers got no answer.
+    pub fn read_gap(&self) -> Duration {
+        let gaps = self.readings.iter().map(|reading| reading.gap.length());
+        gaps.max().unwrap_or_default()
+    }
+
+    /// Readers of replicas that stayed healthy, and were cut.
+    pub fn healthy_cut(&self) -> Vec<&Cut> {
+        let cuts = self.readings.iter().flat_map(|reading| &reading.cuts);
+        cuts.filter(|cut| cut.excuse.is_none()).collect()
+    }
+
+    /// When another server than the master before acknowledged the first write.
+    pub fn first_write(&self) -> Option<Micros> {
+        let before = self.before.record.master.as_ref().map(|master| master.run_id.as_str());
+        let all = self.accounts.iter().flat_map(|account| account.history.acknowledged());
+        let by_another = all.filter(|attempt| attempt.at > self.fault && attempt.server.as_deref() != before);
+        by_another.map(|attempt| attempt.at).min()
+    }
+
+    /// From the fault until another address than the one before was published, as the watch saw it.
+    pub fn published(&self) -> Option<Duration> {
+        let at = self.seen.first(PUBLISHED, self.fault)?.at;
+        Some(Duration::from_micros(at.saturating_sub(self.fault)))
+    }
+
+    /// What the operator says about it.
+    pub fn last_failover(&self) -> Option<&LastFailover> {
+        self.after.redis.status.as_ref()?.last_failover.as_ref()
+    }
+
+    /// What no fault may do: lose what WAIT acknowledged, invent or repeat a value, or make two masters.
+    pub fn ensure_safe(&self) -> Result<()> {
+        self.ensure_kept()?;
+        let violations = self.seen.violations();
+        ensure!(violations.is_empty(), "two at once: {violations:?}");
+        ensure!(
+            self.seen.blind == 0,
+            "a watch was interrupted {} times: it proves nothing",
+            self.seen.blind
+        );
+        Ok(())
+    }
+
+    /// The same by what the writers saw alone: without the API server no watch sees anything.
+    pub fn ensure_kept(&self) -> Result<()> {
+        for account in &self.accounts {
+            let Balance {
+                lost, doubled, foreign, ..
+            } = &account.balance;
+            ensure!(account.wait.is_none() || lost.is_empty(), "lost after WAIT: {lost:?}");
+            ensure!(
+                doubled.is_empty() && foreign.is_empty(),
+                "doubled {doubled:?}, foreign {foreign:?}"
+            );
+        }
+        ensure!(
+            self.two_masters.is_empty(),
+            "two masters took writes: {:?}",
+            self.two_masters
+        );
+        Ok(())
+    }
+
+    /// [`Verdict::ensure_safe`], nothing lost at all, no gap longer than this, and no reader of a healthy replica cut.
+    pub fn ensure_smooth(&self, limit: Duration) -> Result<()> {
+        self.ensure_safe()?;
+        ensure!(self.lost(false) == 0, "{} plain writes lost", self.lost(false));
+        let gap = self.gap();
+        ensure!(gap <= limit, "nobody could write for {gap:?}; allowed are {limit:?}");
+        let cut = self.healthy_cut();
+        ensure!(cut.is_empty(), "readers of healthy replicas were cut: {cut:?}");
+        Ok(())
+    }
+
+    /// Who was published and labelled from the fault on, in milliseconds after it: `published 2410: 10.244.1.3`.
+    pub fn timeline(&self) -> String {
+        let after = self.seen.timeline.iter().filter(|entry| entry.at > self.fault);
+        let entries = after.map(|entry| {
+            let ms = entry.at.saturating_sub(self.fault) / 1000;
+            let holders: Vec<_> = entry.holders.iter().map(String::as_str).collect();
+            format!(
+                "{} {ms}: {}",
+                entry.title,
+                if holders.is_empty() {
+                    "nobody".to_owned()
+                } else {
+                    holders.join("+")
+                }
+            )
+        });
+        entries.collect::<Vec<_>>().join("; ")
+    }
+
+    /// One line for a log.
+    pub fn line(&self) -> String {
+        let troubles = self
+            .accounts
+            .iter()
+            .map(|account| format!("{:?}", account.history.troubles_since(self.fault)));
+        format!(
+            "published {} ms after, gap {} ms, read gap {} ms, readers cut {} and {} of healthy replicas, lost {} plain and {} with WAIT 1 of {}, back after {} ms, errors {} ({})",
+            self.published().map_or(0, |after| after.as_millis()),
+            self.gap().as_millis(),
+            self.read_gap().as_millis(),
+            self.readings.iter().map(|reading| reading.cuts.len()).sum::<usize>(),
+            self.healthy_cut().len(),
+            self.lost(false),
+            self.lost(true),
+            self.accounts
+                .iter()
+                .map(|account| account.balance.acknowledged)
+                .sum::<usize>(),
+            self.settled.as_millis(),
+            troubles.collect::<Vec<_>>().join(" "),
+            self.timeline()
+        )
+    }
+}
