@@ -52,7 +52,7 @@ pub fn status(
             .collect(),
         last_failover: last.or(before.last_failover),
         switchover: record.and_then(switchover),
-        restart: record.and_then(|record| restart(seen, record)),
+        restart: record.and_then(|record| restart(record, before.restart.as_ref(), facts.is_complete(seen))),
         conditions: merge(&before.conditions, wanted, generation, seen.clock),
         record: None,
     }
@@ -68,13 +68,16 @@ fn switchover(record: &Record) -> Option<Answer> {
     })
 }
 
-fn restart(seen: &Observed, record: &Record) -> Option<Answer> {
-    let rolling = seen.instances.values().any(|instance| instance.stale);
-    Some(Answer {
-        request: Some(record.restarted.clone()?),
-        outcome: Some(if rolling { "Rolling" } else { "Done" }.to_owned()),
+/// Once done it stays done: whatever becomes of a pod later has another reason.
+fn restart(record: &Record, before: Option<&Answer>, complete: bool) -> Option<Answer> {
+    let is = |outcome: &str| Answer {
+        request: record.restarted.clone(),
+        outcome: Some(outcome.to_owned()),
         ..Answer::default()
-    })
+    };
+    record.restarted.as_ref()?;
+    let done = complete || before == Some(&is("Done"));
+    Some(is(if done { "Done" } else { "Rolling" }))
 }
 
 /// Whether two statuses tell a person the same. Offsets and lags move all the time, on an idle server too, and alone
@@ -142,11 +145,16 @@ impl Facts {
         }
     }
 
+    /// Every wanted pod is there, made for the present spec and in sync.
+    fn is_complete(&self, seen: &Observed) -> bool {
+        self.ready >= usize::try_from(seen.desired.replicas).unwrap_or(usize::MAX) && self.settled
+    }
+
     fn conditions(&self, redis: &Redis, seen: &Observed, plan: &Plan, troubles: &[Trouble]) -> Vec<Wanted> {
         let wants = usize::try_from(seen.desired.replicas).unwrap_or(usize::MAX);
         let available = self.published && self.master.is_some();
         let surplus = seen.instances.len() > wants;
-        let complete = available && self.ready >= wants && self.settled && !surplus && troubles.is_empty();
+        let complete = available && self.is_complete(seen) && !surplus && troubles.is_empty();
         let notes = plan
             .notes
             .iter()

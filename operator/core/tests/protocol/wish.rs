@@ -1,9 +1,11 @@
 //! What people ask for by annotations: done or refused once, with a reason, whatever fails meanwhile.
 
 use crate::world::{Fault, World, pod_name, reasons};
+use redis_operator_core::api::{Redis, RedisSpec};
 use redis_operator_core::observed::Paused;
-use redis_operator_core::plan::Reason;
-use redis_operator_core::record::{Outcome, Phase, Request};
+use redis_operator_core::plan::{Plan, Reason};
+use redis_operator_core::record::{Outcome, Phase, Request, Stage};
+use redis_operator_core::status::status;
 use std::time::Duration;
 
 fn ask(world: &mut World, value: &str) {
@@ -196,4 +198,34 @@ fn by_hand_a_restart_is_accepted_once_and_outlives_its_annotation() {
     world.desired.restart = None;
     world.settle();
     assert_eq!(world.record().seq, seq);
+}
+
+#[test]
+fn by_hand_a_restart_is_done_when_everybody_follows_anew_and_stays_done() {
+    let mut world = World::healthy(3);
+    world.desired.restart = Some("2026-01-31T12:00:00Z".to_owned());
+    world.until(|world| world.record().restarted.is_some());
+    world.spec += 1;
+    let mut redis = Redis::new("a", RedisSpec::new("redis:7.0"));
+    let mut outcome = |world: &mut World| {
+        let seen = world.observe();
+        let now = status(&redis, &seen, &Plan::default(), &[], None);
+        redis.status = Some(now.clone());
+        now.restart.and_then(|answer| answer.outcome)
+    };
+    for _ in 0..600 {
+        let said = outcome(&mut world);
+        let anew = world.pods.len() == 3 && world.pods.values().all(|pod| pod.spec == world.spec);
+        let done = anew && world.record().at(Stage::Full).count() == 2;
+        if !done {
+            assert_eq!(said.as_deref(), Some("Rolling"), "{}", world.story());
+        }
+        world.pass_only();
+        world.stateful_set();
+        world.flow();
+    }
+    assert_eq!(outcome(&mut world).as_deref(), Some("Done"));
+    // what happens to a pod later is no restart that somebody asked for
+    world.kill(2);
+    assert_eq!(outcome(&mut world).as_deref(), Some("Done"));
 }
