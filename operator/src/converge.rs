@@ -120,7 +120,7 @@ async fn desired(
         holder: &context.session.holder,
         restarted: match &seen.record {
             Found::Record(record) => record.restarted.as_deref(),
-            Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
+            Found::Absent | Found::Newer(_) | Found::Nonsense(_) => seen.desired.restarted.as_deref(),
         },
         replicas: replicas(
             seen,

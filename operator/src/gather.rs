@@ -16,6 +16,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use redis_operator_core::annotations::{self, Asked};
 use redis_operator_core::api::{Redis, priority};
+use redis_operator_core::config;
 use redis_operator_core::names;
 use redis_operator_core::observed::{Desired, Instance, Observed};
 use redis_operator_core::record::{Found, Record};
@@ -51,6 +52,7 @@ pub async fn observe(
         all,
         own: mut instances,
         set_holder,
+        restarted,
     } = Pods::of(context, resource, redis, written(&record));
     let reread = resource.cluster.reread();
     record = ask(&resource.watch, &mut instances, record, &context.session.holder, reread).await?;
@@ -67,6 +69,7 @@ pub async fn observe(
     Ok(Observed {
         desired: Desired {
             incompatible: obstacle(&all, written(&record), redis),
+            restarted,
             ..desired(redis)
         },
         holder: context.session.holder.clone(),
@@ -124,6 +127,7 @@ struct Pods {
     all: Vec<Arc<Pod>>,
     own: BTreeMap<String, Instance>,
     set_holder: Option<String>,
+    restarted: Option<String>,
 }
 
 impl Pods {
@@ -141,8 +145,9 @@ impl Pods {
         let ours = |set: &StatefulSet| set.owner_references().iter().any(|owner| owner.uid == resource.uid);
         // A StatefulSet of that name which belongs to somebody else: so do its pods.
         let ours = set.as_deref().is_none_or(ours);
-        let restarted = record.and_then(|record| record.restarted.as_deref());
-        let revision = revision(&redis.spec, restarted);
+        let restarted = set.as_deref().and_then(restart_of);
+        let accepted = record.map_or(restarted.as_ref(), |record| record.restarted.as_ref());
+        let revision = revision(&redis.spec, accepted.map(String::as_str));
         // Until the StatefulSet carries the present spec, a pod in place of another one would be no better.
         let carries = set.as_deref().is_some_and(|set| spec_of(set) == Some(&revision));
         let own = all.iter().filter(|_| ours).filter_map(|pod| {
@@ -162,7 +167,12 @@ impl Pods {
         });
         let mut own = own.map(|instance| (instance.pod.clone(), instance)).collect();
         pods::part(&mut own);
-        Self { all, own, set_holder }
+        Self {
+            all,
+            own,
+            set_holder,
+            restarted,
+        }
     }
 }
 
@@ -184,8 +194,17 @@ fn written(found: &Found) -> Option<&Record> {
 
 /// For which spec the pods of a StatefulSet are made.
 fn spec_of(set: &StatefulSet) -> Option<&String> {
+    annotation_of(set, names::ANNOTATION_SPEC)
+}
+
+/// After which restart the pods of a StatefulSet are made.
+fn restart_of(set: &StatefulSet) -> Option<String> {
+    annotation_of(set, names::ANNOTATION_RESTART).cloned()
+}
+
+fn annotation_of<'a>(set: &'a StatefulSet, name: &str) -> Option<&'a String> {
     let template = set.spec.as_ref()?.template.metadata.as_ref()?;
-    template.annotations.as_ref()?.get(names::ANNOTATION_SPEC)
+    template.annotations.as_ref()?.get(name)
 }
 
 /// Why servers of the wanted image cannot follow the master. What another one runs does not matter: it may be the one for
@@ -214,8 +233,10 @@ pub fn desired(redis: &Redis) -> Desired {
         replicas: u32::try_from(redis.spec.replicas).unwrap_or_default(),
         policy: redis.spec.policy,
         down_after: redis.spec.down_after(),
-        durable: redis.spec.storage.is_some(),
+        volumes: redis.spec.storage.is_some(),
+        durable: config::outlives(&redis.spec),
         incompatible: None,
+        restarted: None,
         deleting: redis.metadata.deletion_timestamp.is_some(),
         elect: redis.annotations().get(names::ANNOTATION_ELECT).cloned(),
         ended: redis
@@ -225,5 +246,43 @@ pub fn desired(redis: &Redis) -> Desired {
             .flat_map(|all| all.split(','))
             .map(|run_id| run_id.trim().to_owned())
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis_operator_core::api::{RedisSpec, Storage};
+    use serde_json::json;
+
+    /// A roll replaces an only pod where it is only if its data is there for the next one.
+    #[test]
+    fn r04_a_volume_that_nothing_is_written_to_keeps_nothing() {
+        let mut spec = RedisSpec::new("redis:7.0");
+        spec.storage = Some(Storage::new("1Gi"));
+        let kept = |spec: &RedisSpec| {
+            let desired = desired(&Redis::new("a", spec.clone()));
+            (desired.volumes, desired.durable)
+        };
+        assert_eq!(kept(&spec), (true, true));
+        for (key, value) in [("appendonly", "no"), ("save", "")] {
+            spec.config.insert(key.to_owned(), value.to_owned());
+        }
+        assert_eq!(kept(&spec), (true, false));
+    }
+
+    #[test]
+    fn e23_the_stateful_set_tells_which_restart_was_accepted() {
+        let template = |annotations| json!({ "metadata": { "annotations": annotations } });
+        let set = |annotations| -> StatefulSet {
+            let spec = json!({ "selector": {}, "serviceName": "", "template": template(annotations) });
+            serde_json::from_value(json!({ "metadata": {}, "spec": spec })).unwrap()
+        };
+        let time = "2026-01-31T12:00:00Z";
+        assert_eq!(
+            restart_of(&set(json!({ names::ANNOTATION_RESTART: time }))).as_deref(),
+            Some(time)
+        );
+        assert_eq!(restart_of(&set(json!({}))), None);
     }
 }

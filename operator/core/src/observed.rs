@@ -172,7 +172,9 @@ pub struct Desired {
     pub policy: Policy,
     /// Silence that makes a master suspect.
     pub down_after: Duration,
-    /// Data outlives pods: there is a volume claim.
+    /// Data may outlive a pod: there is a volume claim, whatever was written to it.
+    pub volumes: bool,
+    /// Data outlives a pod that stops: there is a volume claim, and everything is written to it.
     pub durable: bool,
     /// Why the wanted image cannot follow the running servers, for people: it is never rolled out. None if nothing is known
     /// against it.
@@ -183,6 +185,8 @@ pub struct Desired {
     pub switchover: Option<String>,
     /// The restart that a person asked for last.
     pub restart: Option<String>,
+    /// The restart that the StatefulSet carries: it was accepted once, even if the record that says so is lost.
+    pub restarted: Option<String>,
     /// What is not to be done.
     pub paused: Paused,
     /// Annotations that make no sense, each with what it should be.
@@ -225,11 +229,13 @@ impl Desired {
             replicas,
             policy,
             down_after,
+            volumes: durable,
             durable,
             incompatible: None,
             deleting: false,
             switchover: None,
             restart: None,
+            restarted: None,
             paused: Paused::No,
             nonsense: vec![],
             elect: None,

@@ -159,7 +159,7 @@ fn choose<'a>(view: &View, ready: &[Living<'a>]) -> Result<Living<'a>, String> {
     let holders = data::holders(ready);
     if holders.is_empty() {
         let lost = missing(view.seen, ready);
-        if view.seen.desired.durable && !lost.is_empty() {
+        if view.seen.desired.volumes && !lost.is_empty() {
             let text = "nobody who answers holds data, and there may be some on the volume of";
             return Err(format!("{text} {}. {}", lost.join(", "), data::NAME_ONE));
         }

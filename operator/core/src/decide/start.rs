@@ -17,7 +17,7 @@ const FRESH: Duration = Duration::from_secs(10);
 /// No record. A master that answers is adopted, never replaced; without one, all are fenced and one is chosen.
 pub(super) fn start(seen: &Observed, aside: &mut Aside) -> Say {
     let stuck = outdated(seen, |pod| {
-        pod.container.id.is_none() || seen.desired.durable || pod.last.is_none()
+        pod.container.id.is_none() || seen.desired.volumes || pod.last.is_none()
     });
     if !stuck.is_empty() {
         return Some((
@@ -36,7 +36,7 @@ pub(super) fn start(seen: &Observed, aside: &mut Aside) -> Say {
 }
 
 fn first_start(seen: &Observed, ready: &[Living], aside: &mut Aside) -> Say {
-    let fresh = !seen.desired.durable && !seen.instances.values().any(has_a_past);
+    let fresh = !seen.desired.volumes && !seen.instances.values().any(has_a_past);
     let patience = if fresh { FRESH } else { PATIENCE };
     if let Some(say) = wait_for_all(seen, seen.memory.recordless_since, patience, ready, aside) {
         return Some(say);
@@ -90,5 +90,7 @@ fn begun(seen: &Observed, reason: &str) -> Box<Record> {
     record.phase = Phase::Promoting;
     record.since = seen.clock.to_string();
     record.reason = reason.to_owned();
+    // Without it every pod that was made after a restart would be one of another spec.
+    record.restarted.clone_from(&seen.desired.restarted);
     Box::new(record)
 }

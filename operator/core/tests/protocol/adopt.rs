@@ -40,6 +40,21 @@ fn e23_a_lost_record_is_made_anew_from_the_serving_master() {
 }
 
 #[test]
+fn e23_a_lost_record_does_not_take_back_a_restart() {
+    for serves in [true, false] {
+        let mut world = World::healthy(3);
+        let restart = Some("2026-01-31T12:00:00Z".to_owned());
+        world.desired.restarted.clone_from(&restart);
+        world.put_record(None);
+        if !serves {
+            (0..3).for_each(|ordinal| world.restart(ordinal));
+        }
+        world.settle();
+        assert_eq!(world.record().restarted, restart, "{serves}");
+    }
+}
+
+#[test]
 fn e23_an_old_record_demotes_nobody() {
     let mut world = World::healthy(3);
     let old = world.record.clone();

@@ -99,7 +99,10 @@ prop_compose! {
     ) -> Desired {
         let ended = ended.into_iter().collect();
         let nonsense = vec![];
-        Desired { replicas, policy, down_after, durable, incompatible, deleting: false, elect, ended, switchover, restart, paused, nonsense }
+        Desired {
+            elect, ended, incompatible, nonsense, paused, restart, switchover,
+            ..Desired::new(replicas, policy, down_after, durable)
+        }
     }
 }
 
