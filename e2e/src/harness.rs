@@ -62,6 +62,11 @@ pub fn image() -> String {
     env::var("E2E_REDIS_IMAGE").unwrap_or_else(|_| "docker.io/library/redis:7.0".to_owned())
 }
 
+/// The image of redis_exporter, in the version that the cluster's nodes have.
+pub fn exporter_image() -> String {
+    env::var("E2E_EXPORTER_IMAGE").unwrap_or_else(|_| "docker.io/oliver006/redis_exporter:v1.74.0".to_owned())
+}
+
 /// A spec with this many instances and every default.
 pub fn spec(replicas: i32) -> Value {
     json!({ "replicas": replicas, "image": image() })

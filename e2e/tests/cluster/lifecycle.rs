@@ -2,14 +2,14 @@
 
 use crate::{SETTLE, START};
 use anyhow::{Result, ensure};
-use e2e::harness::{Needs, run, spec};
+use e2e::harness::{Needs, exporter_image, run, spec, spec_with};
 use e2e::space::{Space, call, until};
 use e2e::subject::{Settled, Subject};
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{DeleteParams, Patch, PropagationPolicy};
+use kube::api::{DeleteParams, ListParams, Patch, PropagationPolicy};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use kube::{Api, ResourceExt};
@@ -43,6 +43,42 @@ fn e01_the_first_start_makes_the_lowest_ordinal_master() -> Result<()> {
         ensure!(nodes.len() == 3, "not spread: {nodes:?}");
         Ok(())
     })
+}
+
+/// Counters of every instance, and their port in every Service.
+#[test]
+fn an_exporter_tells_of_every_instance() -> Result<()> {
+    run("exp", Needs::Cluster, async |space| {
+        let exporter = json!({ "exporter": { "image": exporter_image() } });
+        let settled = space.apply("a", spec_with(3, exporter)).await?.settled(START).await?;
+        for pod in settled.pods() {
+            let (name, master) = (pod.name_any(), pod.name_any() == settled.master.name_any());
+            let role = if master { "role=\"master\"" } else { "role=\"slave\"" };
+            until(&format!("the exporter of {name}"), SETTLE, async || {
+                let told = told(space, &format!("pods/{name}:{}", names::PORT_METRICS)).await?;
+                Ok(told.contains("redis_up 1\n") && told.contains(role))
+            })
+            .await?;
+        }
+        let replica = format!("services/{}:{}", names::replica_service("a"), names::PORT_METRICS_NAME);
+        ensure!(
+            told(space, &replica).await?.contains("role=\"slave\""),
+            "no replica behind the Service"
+        );
+        for service in call(space.api::<Service>().list(&ListParams::default())).await?.items {
+            let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+            let ports: Vec<_> = ports.map(|port| port.port).collect();
+            ensure!(ports.contains(&names::PORT_METRICS), "{}: {ports:?}", service.name_any());
+        }
+        Ok(())
+    })
+}
+
+/// What an exporter tells, through the API server.
+async fn told(space: &Space, whom: &str) -> Result<String> {
+    let path = format!("/api/v1/namespaces/{}/{whom}/proxy/metrics", space.name);
+    let request = http::Request::get(path).body(Vec::new())?;
+    call(space.cluster.client.request_text(request)).await
 }
 
 fn kinds() -> Vec<(ApiResource, Vec<&'static str>)> {
