@@ -1,24 +1,11 @@
-//! The faults that are counted: what is done, on which resource, and what must be reached.
+//! The faults that are counted: their names, on which resource, and what must be reached. What is done is in
+//! [`crate::befall`].
 
-use crate::drain::drain;
-use crate::fault::Signal;
 use crate::harness::{spec, spec_with};
-use crate::log;
-use crate::operator;
-use crate::outage::{self, Place};
-use crate::pod::node;
 use crate::runs::Bounds;
-use crate::subject::Subject;
-use crate::trial::{self, Expect, Verdict};
-use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::Pod;
-use redis_operator_core::names;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::str::FromStr;
-use std::time::Duration;
-
-/// How long a resource may take until it is whole again before the next fault.
-const SETTLE: Duration = Duration::from_secs(180);
 
 /// A fault that befalls a master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +32,13 @@ pub enum Fault {
     Drained,
     /// A changed spec is rolled out.
     Rolled,
+    /// No fault either: instances are added and taken away again.
+    Scaled,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Killed,
         Self::Hung,
         Self::HungSooner,
@@ -61,11 +50,24 @@ impl Fault {
         Self::Deleted,
         Self::Drained,
         Self::Rolled,
+        Self::Scaled,
     ];
 
     /// Somebody planned it, and nothing failed.
     pub fn is_planned(self) -> bool {
-        matches!(self, Self::ByHand | Self::Deleted | Self::Drained | Self::Rolled)
+        matches!(
+            self,
+            Self::ByHand | Self::Deleted | Self::Drained | Self::Rolled | Self::Scaled
+        )
+    }
+
+    /// Over how many resources the runs are spread at most. Kubelet lets a container that ends often wait, hence several;
+    /// but a node that is drained is to hold one master, and is left by all of them.
+    pub fn resources(self, wanted: usize) -> usize {
+        match self {
+            Self::Drained | Self::Scaled => wanted.min(1),
+            _ => wanted,
+        }
     }
 
     /// A word for files and arguments.
@@ -82,6 +84,7 @@ impl Fault {
             Self::Deleted => "deleted",
             Self::Drained => "drained",
             Self::Rolled => "rolled",
+            Self::Scaled => "scaled",
         }
     }
 
@@ -99,6 +102,7 @@ impl Fault {
             Self::Deleted => "The master's pod is deleted",
             Self::Drained => "The master's node is drained",
             Self::Rolled => "A changed spec is rolled out: all three pods are replaced",
+            Self::Scaled => "Scaled from three instances to five, to two and back to three",
         }
     }
 
@@ -113,7 +117,7 @@ impl Fault {
             Self::CutOffWithLeader => (7500.0, 7500.0),
             Self::KilledWithLeader => (4500.0, 4500.0),
             Self::ByHand => (150.0, 1200.0),
-            Self::Deleted | Self::Drained | Self::Rolled => (300.0, 1300.0),
+            Self::Deleted | Self::Drained | Self::Rolled | Self::Scaled => (300.0, 1300.0),
         };
         Bounds {
             median,
@@ -127,78 +131,7 @@ impl Fault {
         match self {
             Self::HungSooner => spec_with(3, json!({ "downAfter": "1s" })),
             Self::CutOffDurable => spec_with(3, json!({ "policy": "Durability" })),
-            Self::Killed | Self::Hung | Self::CutOff | Self::CutOffWithLeader | Self::KilledWithLeader => spec(3),
-            Self::ByHand | Self::Deleted | Self::Drained | Self::Rolled => spec(3),
-        }
-    }
-
-    /// Once, under writes.
-    pub async fn befall(self, subject: &Subject) -> Result<Verdict> {
-        let cluster = &subject.space.cluster;
-        self.prepare(subject).await?;
-        let leader = operator::leader(cluster).await?;
-        let verdict = trial::run(subject, Expect::Failover, async |before| {
-            let process = subject.process(&before.master)?;
-            match self {
-                Self::Killed => process.send(Signal::Kill),
-                Self::Hung | Self::HungSooner => process.send(Signal::Stop),
-                Self::CutOff | Self::CutOffDurable => outage::unplug(subject, before).await,
-                Self::CutOffWithLeader => {
-                    ensure!(node(&leader) == node(&before.master), "the leader has moved");
-                    outage::unplug(subject, before).await
-                }
-                Self::KilledWithLeader => {
-                    operator::leading_process(cluster).await?.send(Signal::Kill)?;
-                    process.send(Signal::Kill)
-                }
-                Self::ByHand => {
-                    let at = log::now();
-                    subject.annotate(names::ANNOTATION_SWITCHOVER, Some("any")).await?;
-                    Ok(at)
-                }
-                Self::Deleted => {
-                    let at = log::now();
-                    subject.space.remove(&before.master, None).await?;
-                    Ok(at)
-                }
-                Self::Drained => {
-                    let at = log::now();
-                    drain(subject, node(&before.master), SETTLE).await?;
-                    Ok(at)
-                }
-                Self::Rolled => {
-                    let at = log::now();
-                    let change = json!({ "podAnnotations": { "changed": at.to_string() } });
-                    subject.change(change).await?;
-                    Ok(at)
-                }
-            }
-        })
-        .await?;
-        if self == Self::KilledWithLeader {
-            // a new pod: kubelet lets a container that ends often wait
-            operator::space(cluster).remove::<Pod>(&leader, None).await?;
-        }
-        operator::ready(cluster, SETTLE).await?;
-        Ok(verdict)
-    }
-
-    async fn prepare(self, subject: &Subject) -> Result<()> {
-        let cluster = &subject.space.cluster;
-        match self {
-            Self::CutOff | Self::CutOffDurable => {
-                let settled = subject.settled(SETTLE).await?;
-                outage::lead(cluster, Place::Beside(node(&settled.master))).await
-            }
-            Self::CutOffWithLeader => outage::bring_together(subject, SETTLE).await.map(drop),
-            Self::Killed | Self::Hung | Self::HungSooner | Self::KilledWithLeader => {
-                operator::ready(cluster, SETTLE).await
-            }
-            Self::ByHand => {
-                subject.annotate(names::ANNOTATION_SWITCHOVER, None).await?;
-                operator::ready(cluster, SETTLE).await
-            }
-            Self::Deleted | Self::Drained | Self::Rolled => operator::ready(cluster, SETTLE).await,
+            _ => spec(3),
         }
     }
 }

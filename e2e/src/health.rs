@@ -98,6 +98,12 @@ impl Lives {
         *since = at.min(*since);
     }
 
+    /// How many processes were recorded that this earlier record did not have.
+    pub fn newer_than(&self, record: &Record) -> usize {
+        let known = |run_id: &&String| record.processes().any(|process| process.run_id == **run_id);
+        self.pods.keys().filter(|run_id| !known(run_id)).count()
+    }
+
     /// Why a reader of this process may be cut at this moment. A process that nobody recorded has no excuse: no reader is
     /// to be led there.
     pub fn excuse(&self, run_id: &str, at: Micros) -> Option<Excuse> {
@@ -229,6 +235,16 @@ mod tests {
             assert_eq!(excuse(&lives, "c", 17_500), Some(Excuse::Gone), "{container}");
             assert_eq!(excuse(&lives, "c", 16_500), None, "{container}");
         }
+    }
+
+    #[test]
+    fn a_process_that_came_later_is_new() {
+        let mut lives = lives();
+        assert_eq!(lives.newer_than(&recorded("a", None)), 0);
+        let mut record = recorded("b", None);
+        record.members.get_mut("redis-c").unwrap().process.run_id = "d".to_owned();
+        lives.record(ms(20_000), &record);
+        assert_eq!(lives.newer_than(&recorded("a", None)), 1);
     }
 
     #[test]

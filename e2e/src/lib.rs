@@ -1,5 +1,6 @@
 //! What the cluster tests, the demo and the figures share: faults, a checking client, and judges of what it saw.
 
+pub mod befall;
 pub mod client;
 pub mod cluster;
 pub mod counted;
@@ -23,5 +24,6 @@ pub mod runs;
 pub mod session;
 pub mod space;
 pub mod subject;
+pub mod syncs;
 pub mod trial;
 pub mod verdict;

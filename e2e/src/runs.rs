@@ -1,7 +1,8 @@
 //! One fault, many times: what is kept of each run, the table of all, and what they must reach.
 
+use crate::befall::Befallen;
 use crate::report::{Table, spread};
-use crate::trial::Verdict;
+use crate::syncs::Synced;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
@@ -16,7 +17,8 @@ pub struct Bounds {
     pub median: f64,
     /// What every run must reach.
     pub max: f64,
-    /// Nothing failed: no plain write may be lost either, and no reader of a healthy replica be cut.
+    /// Nothing failed: no plain write may be lost either, no reader of a healthy replica be cut, and no full sync be done
+    /// without need.
     pub planned: bool,
 }
 
@@ -25,8 +27,8 @@ pub struct Bounds {
 pub struct Run {
     /// Whose master.
     pub resource: String,
-    /// From the fault until the new master was published, as a watch saw it.
-    pub published: f64,
+    /// From the fault until the new master was published, as a watch saw it; none if the master stayed.
+    pub published: Option<f64>,
     /// The longest time without an acknowledgement, for a plain client.
     pub gap: f64,
     /// The same for one with WAIT 1.
@@ -45,11 +47,18 @@ pub struct Run {
     pub two: usize,
     /// From the fault until everybody was a full member again.
     pub whole: f64,
+    /// How replicas were synchronised.
+    pub synced: Synced,
+    /// Processes that joined, each of which needs one full sync.
+    pub joined: usize,
+    /// What only this fault has to show.
+    pub more: Vec<(String, f64)>,
 }
 
 impl Run {
     /// What a trial has shown.
-    pub fn of(resource: &str, verdict: &Verdict) -> Result<Self> {
+    pub fn of(resource: &str, befallen: Befallen) -> Result<Self> {
+        let verdict = &befallen.verdict;
         let gap = |waited: bool| {
             let mut accounts = verdict.accounts.iter();
             let account = accounts.find(|account| account.wait.is_some() == waited);
@@ -59,7 +68,7 @@ impl Run {
         };
         Ok(Self {
             resource: resource.to_owned(),
-            published: ms(verdict.published().context("nobody was published")?),
+            published: verdict.published().map(ms),
             gap: gap(false)?,
             gap_wait: gap(true)?,
             read_gap: ms(verdict.read_gap()),
@@ -69,7 +78,17 @@ impl Run {
             lost_wait: verdict.lost(true),
             two: verdict.two_masters.len() + verdict.seen.violations().len(),
             whole: ms(verdict.settled),
+            synced: befallen.synced,
+            joined: verdict.seen.lives.newer_than(&verdict.before.record),
+            more: befallen.more,
         })
+    }
+
+    /// Full syncs beyond the one that each new process needs.
+    pub fn needless(&self) -> usize {
+        usize::try_from(self.synced.full)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(self.joined)
     }
 
     /// Adds it to a file.
@@ -93,42 +112,72 @@ pub fn read(file: &Path) -> Result<Vec<Run>> {
 /// The table of all.
 pub fn table(runs: &[Run]) -> Table {
     let mut table = Table::new(&["ms after the fault", "min", "median", "max"]);
-    type Figure = fn(&Run) -> f64;
+    type Figure = fn(&Run) -> Option<f64>;
     let rows: [(&str, Figure); 5] = [
         ("new master published", |run| run.published),
-        ("write gap, plain", |run| run.gap),
-        ("write gap, WAIT 1", |run| run.gap_wait),
-        ("read gap", |run| run.read_gap),
-        ("three full members again", |run| run.whole),
+        ("write gap, plain", |run| Some(run.gap)),
+        ("write gap, WAIT 1", |run| Some(run.gap_wait)),
+        ("read gap", |run| Some(run.read_gap)),
+        ("all of them full members again", |run| Some(run.whole)),
     ];
     for (what, figure) in rows {
-        let figures: Vec<f64> = runs.iter().map(figure).collect();
-        let (least, median, most) = spread(&figures).unwrap_or_default();
-        let whole = |figure: f64| format!("{figure:.0}");
-        table.row(&[what.to_owned(), whole(least), whole(median), whole(most)]);
+        row(&mut table, what, runs.iter().filter_map(figure).collect());
+    }
+    let more = |number: usize| runs.iter().filter_map(move |run| run.more.get(number));
+    let names = runs.first().map_or(&[][..], |run| &run.more);
+    for (number, (what, _)) in names.iter().enumerate() {
+        row(&mut table, what, more(number).map(|(_, figure)| *figure).collect());
     }
     table
+}
+
+fn row(table: &mut Table, what: &str, figures: Vec<f64>) {
+    let whole = |figure: f64| format!("{figure:.0}");
+    if let Some((least, median, most)) = spread(&figures) {
+        table.row(&[what.to_owned(), whole(least), whole(median), whole(most)]);
+    }
 }
 
 /// What was lost, in a sentence.
 pub fn losses(runs: &[Run]) -> String {
     let sum = |of: fn(&Run) -> usize| runs.iter().map(of).sum::<usize>();
+    let synced = runs.iter().fold(Synced::default(), |all, run| all + run.synced);
     format!(
-        "{} runs, {} acknowledged writes. Lost: {} plain ones, {} that WAIT 1 had acknowledged. Moments with two masters: {}. Readers of healthy replicas cut: {}.",
+        "{} runs, {} acknowledged writes. Lost: {} plain ones, {} that WAIT 1 had acknowledged. Moments with two masters: {}. Readers of healthy replicas cut: {}. \
+Processes that joined: {}; full syncs: {}, partial ones: {}, refused: {}.",
         runs.len(),
         sum(|run| run.acknowledged),
         sum(|run| run.lost),
         sum(|run| run.lost_wait),
         sum(|run| run.two),
-        sum(|run| run.healthy_cut)
+        sum(|run| run.healthy_cut),
+        sum(|run| run.joined),
+        synced.full,
+        synced.partial,
+        synced.refused
+    )
+}
+
+/// All planned changes, in a sentence.
+pub fn planned(runs: &[Run]) -> String {
+    let sum = |of: fn(&Run) -> usize| runs.iter().map(of).sum::<usize>();
+    format!(
+        "Planned changes: {} runs, {} acknowledged writes, lost: {}. Readers of healthy replicas cut: {}. Full syncs without \
+need: {}.",
+        runs.len(),
+        sum(|run| run.acknowledged),
+        sum(|run| run.lost + run.lost_wait),
+        sum(|run| run.healthy_cut),
+        sum(Run::needless)
     )
 }
 
 /// Whether they reach what they must.
 pub fn judge(runs: &[Run], bounds: Bounds) -> Result<()> {
     ensure!(
-        runs.iter()
-            .all(|run| run.lost_wait == 0 && run.two == 0 && (!bounds.planned || run.lost + run.healthy_cut == 0)),
+        runs.iter().all(|run| run.lost_wait == 0
+            && run.two == 0
+            && (!bounds.planned || run.lost + run.healthy_cut + run.needless() == 0)),
         "{}",
         losses(runs)
     );
@@ -145,7 +194,8 @@ pub fn judge(runs: &[Run], bounds: Bounds) -> Result<()> {
     Ok(())
 }
 
-fn ms(time: Duration) -> f64 {
+/// As the figures show it.
+pub(crate) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
@@ -162,7 +212,7 @@ mod tests {
     fn run() -> Run {
         Run {
             resource: "a".to_owned(),
-            published: 90.0,
+            published: Some(90.0),
             gap: 150.0,
             gap_wait: 160.0,
             read_gap: 400.0,
@@ -172,6 +222,13 @@ mod tests {
             lost_wait: 0,
             two: 0,
             whole: 1500.0,
+            synced: Synced {
+                full: 1,
+                partial: 2,
+                refused: 0,
+            },
+            joined: 1,
+            more: vec![("scaled".to_owned(), 5.0)],
         }
     }
 
@@ -217,6 +274,7 @@ mod tests {
                 healthy_cut: 1,
                 ..run()
             },
+            Run { joined: 0, ..run() },
         ] {
             judge(std::slice::from_ref(&bad), BOUNDS).unwrap();
             assert!(judge(&[run(), bad], planned).is_err());

@@ -51,16 +51,16 @@ struct Args {
 }
 
 /// How the runs are done, for the reader of the result.
-const HOW: &str = "Each fault befalls the master of one of several resources of three instances in memory, all of them full \
-members before. Two clients on a node without the master write every 5 ms through the Service, one plainly and one with \
-WAIT 1; any error closes the connection and a fresh one is opened at once. Write gap: the longest time without an \
-acknowledgement, from just before the fault until all three are full members again. Two more read every 5 ms through the \
-Service of the replicas, each over one connection as long as it lasts; read gap: the longest time without an answer for one \
-of them. A healthy replica is one that was never master, whose pod nobody deleted and whose container ran on; its readers \
-may not be cut. Lost: acknowledged, and not on the \
-master then. About a second of a long gap is kube-proxy's, which leaves that much between two syncs. A process hangs by \
-SIGSTOP until its liveness probe ends it. A cable is plugged in again once another master is published; where no more is \
-said, the leading operator is on another node.";
+const HOW: &str = "Each fault befalls the master of a resource of three instances in memory, all of them full members before. \
+Two clients on a node without the master write every 5 ms through the Service, one plainly and one with WAIT 1; any error \
+closes the connection and a fresh one is opened at once. Write gap: the longest time without an acknowledgement, from just \
+before the fault until all of them are full members again. Two more read every 5 ms through the Service of the replicas, \
+each over one connection as long as it lasts; read gap: the longest time without an answer for one of them. A healthy \
+replica is one that was never master, whose pod nobody deleted and whose container ran on; its readers may not be cut. \
+Lost: acknowledged, and not on the master then. A process that joins has no data and needs one full sync; any other change \
+is to do with partial ones. The servers count both. About a second of a long gap is kube-proxy's, which leaves that much \
+between two syncs. A process hangs by SIGSTOP until its liveness probe ends it. A cable is plugged in again once another \
+master is published; where no more is said, the leading operator is on another node.";
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -78,11 +78,8 @@ async fn main() -> Result<()> {
     } else {
         args.faults.as_slice()
     };
-    let mut text = format!(
-        "# Figures\n\nCommit {commit}, {}, by `make figures`: three nodes on one machine with {} cores.\n\n{HOW}\n\n",
-        jiff::Zoned::now().date(),
-        std::thread::available_parallelism()?,
-    );
+    let mut text = String::new();
+    let mut planned = vec![];
     let mut judged = vec![];
     for wanted in wanted {
         let file = args.runs.join(format!("{commit}-{}.jsonl", wanted.fault.name()));
@@ -95,6 +92,9 @@ async fn main() -> Result<()> {
             table.markdown()
         ));
         judged.push(runs::judge(&runs, wanted.fault.bounds()).context(wanted.fault.title()));
+        if wanted.fault.is_planned() {
+            planned.extend(runs);
+        }
     }
     let idle = measured(&cluster, &args).await?;
     let idle_table = usage(&idle);
@@ -109,7 +109,13 @@ async fn main() -> Result<()> {
     if let Some(folder) = args.out.parent() {
         fs::create_dir_all(folder)?;
     }
-    fs::write(&args.out, text)?;
+    let head = format!(
+        "# Figures\n\nCommit {commit}, {}, by `make figures`: three nodes on one machine with {} cores.\n\n{HOW}\n\n{}\n\n",
+        jiff::Zoned::now().date(),
+        std::thread::available_parallelism()?,
+        runs::planned(&planned),
+    );
+    fs::write(&args.out, head + &text)?;
     println!("Written to {}", args.out.display());
     judged.into_iter().collect()
 }
@@ -153,20 +159,23 @@ async fn befallen(cluster: &Cluster, args: &Args, wanted: Wanted, file: &Path) -
 }
 
 async fn befall_more(space: &Space, args: &Args, wanted: Wanted, file: &Path, runs: &mut Vec<Run>) -> Result<()> {
-    let most = args.resources.min(wanted.count.saturating_sub(runs.len()));
+    let most = wanted
+        .fault
+        .resources(args.resources)
+        .min(wanted.count.saturating_sub(runs.len()));
     let subjects = apply(space, most, &wanted.fault.spec()).await?;
     for number in runs.len()..wanted.count {
         let turn = number.checked_rem(subjects.len()).unwrap_or_default();
         let subject = subjects.get(turn).context("--resources must be at least 1")?;
-        let verdict = wanted.fault.befall(subject).await?;
+        let befallen = wanted.fault.befall(subject).await?;
         println!(
             "{:>3}/{} {}: {}",
             number + 1,
             wanted.count,
             subject.name,
-            verdict.line()
+            befallen.verdict.line()
         );
-        let run = Run::of(&subject.name, &verdict)?;
+        let run = Run::of(&subject.name, befallen)?;
         run.keep(file)?;
         runs.push(run);
     }
