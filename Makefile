@@ -2,7 +2,7 @@
 # CLUSTER=name picks another cluster than "ro"; KUBECONFIG=file uses one that you have; PROFILE=dev makes a quick image.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit simulate explore lint fmt scenarios crd cluster cluster-down image load deploy figures
+.PHONY: help demo test unit simulate explore mutants lint fmt scenarios crd cluster cluster-down image load deploy figures
 
 help: ## this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ simulate: ## so many runs of the operator in a simulated world: SEEDS=0..10000, 
 
 explore: ## every interleaving of a small world around the decisions, rules taken out too; writes docs/explorer.md
 	@scripts/explore
+
+mutants: ## changes the core in every place: does a test fail? writes docs/mutants.md (hours, resumable; FILES="decide record.rs" for some)
+	@scripts/mutants $(FILES)
 
 lint: ## rustfmt, clippy, cargo-deny, CRD drift
 	@scripts/stage fmt

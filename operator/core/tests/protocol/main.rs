@@ -12,6 +12,7 @@ mod adopt;
 mod crash;
 mod detect;
 mod elect;
+mod election;
 mod histories;
 mod laws;
 mod members;
