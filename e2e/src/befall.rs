@@ -1,24 +1,30 @@
 //! The faults that are counted: what is done.
 
-use crate::counted::Fault;
+use crate::client::{Client, Does};
+use crate::counted::{BIG, Fault};
 use crate::drain::drain;
 use crate::fault::Signal;
 use crate::log::{self, Micros};
 use crate::operator;
 use crate::outage::{self, Place};
 use crate::pod::node;
+use crate::resp::{Reply, info_field};
 use crate::runs::ms;
+use crate::space::until;
 use crate::subject::{Settled, Subject};
 use crate::syncs::{Synced, Syncs};
 use crate::trial::{self, Expect, Verdict};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use redis_operator_core::names;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// How long a resource may take until it is whole again before the next fault.
 const SETTLE: Duration = Duration::from_secs(180);
+/// How long a roll of much data may take.
+const ROLL: Duration = Duration::from_secs(900);
 
 /// What came of a fault.
 pub struct Befallen {
@@ -35,6 +41,7 @@ impl Fault {
     pub async fn befall(self, subject: &Subject) -> Result<Befallen> {
         let cluster = &subject.space.cluster;
         self.prepare(subject).await?;
+        let stream = self.stream(subject).await?;
         let leader = operator::leader(cluster).await?;
         let syncs = Syncs::start(subject).await?;
         let mut more = vec![];
@@ -46,12 +53,25 @@ impl Fault {
         })
         .await?;
         let synced = syncs.stop().await?;
+        if let Some(stream) = stream {
+            println!("errors of the stream: {:?}", stream.stop().await?.troubles());
+        }
         if self == Self::KilledWithLeader {
             // a new pod: kubelet lets a container that ends often wait
             operator::space(cluster).remove::<Pod>(&leader, None).await?;
         }
         operator::ready(cluster, SETTLE).await?;
         Ok(Befallen { verdict, synced, more })
+    }
+
+    /// What is written beside what is checked.
+    async fn stream(self, subject: &Subject) -> Result<Option<Client>> {
+        if self != Self::Big {
+            return Ok(None);
+        }
+        let settled = subject.settled(SETTLE).await?;
+        BIG.fill(&settled.master)?;
+        subject.client(&settled, "bulk", Does::Stream(BIG)).await.map(Some)
     }
 
     /// The first pod is master from the first start on, and is never scaled away.
@@ -91,6 +111,7 @@ impl Fault {
                 let change = json!({ "podAnnotations": { "changed": at.to_string() } });
                 subject.change(change).await?;
             }
+            Self::Big => more.extend(rolled(subject, before).await?),
             Self::Scaled => {
                 for replicas in [5, 2, 3] {
                     let begun = Instant::now();
@@ -119,7 +140,50 @@ impl Fault {
                 subject.annotate(names::ANNOTATION_SWITCHOVER, None).await?;
                 operator::ready(cluster, SETTLE).await
             }
-            Self::Deleted | Self::Drained | Self::Rolled | Self::Scaled => operator::ready(cluster, SETTLE).await,
+            Self::Deleted | Self::Drained | Self::Rolled | Self::Scaled | Self::Big => {
+                operator::ready(cluster, SETTLE).await
+            }
         }
     }
+}
+
+/// A whole roll of much data, which takes as long as it takes; what was written meanwhile, and how much there is.
+async fn rolled(subject: &Subject, before: &Settled) -> Result<Vec<(String, f64)>> {
+    let (begun, offset) = (
+        Instant::now(),
+        number(subject, &before.master, "replication", "master_repl_offset")?,
+    );
+    let change = json!({ "podAnnotations": { "changed": log::now().to_string() } });
+    subject.change(change).await?;
+    until("all pods to be replaced", ROLL, async || {
+        let pods = subject.pods().await?;
+        let old = pods
+            .iter()
+            .filter(|pod| before.pods().any(|was| was.uid() == pod.uid()));
+        ensure!(old.count() == 0, "some are left");
+        Ok(true)
+    })
+    .await?;
+    let after = subject.settled(ROLL).await?;
+    let written = number(subject, &after.master, "replication", "master_repl_offset")? - offset;
+    let data: Result<Vec<_>> = after
+        .pods()
+        .map(|pod| number(subject, pod, "memory", "used_memory_dataset"))
+        .collect();
+    let least = data?.into_iter().fold(f64::INFINITY, f64::min);
+    Ok(vec![
+        ("data of the smallest instance (MB)".to_owned(), least / 1e6),
+        (
+            "written and replicated (MB/s)".to_owned(),
+            written / 1e6 / begun.elapsed().as_secs_f64(),
+        ),
+    ])
+}
+
+fn number(subject: &Subject, pod: &Pod, section: &str, field: &str) -> Result<f64> {
+    let Reply::Text(info) = subject.ask(pod, &["INFO", section])? else {
+        bail!("INFO is no text");
+    };
+    let value = info_field(&info, field).with_context(|| format!("no {field} in INFO"))?;
+    Ok(value.parse()?)
 }

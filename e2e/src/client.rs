@@ -2,6 +2,7 @@
 
 use crate::cluster::Local;
 use crate::history::History;
+use crate::load::Load;
 use crate::log::{self, Attempt, Micros};
 use anyhow::{Context, Result, bail, ensure};
 use std::env;
@@ -25,6 +26,8 @@ pub enum Does {
     },
     /// Reads the list's length.
     Read,
+    /// Overwrites much data.
+    Stream(Load),
 }
 
 /// Where a client runs and what it does.
@@ -56,6 +59,7 @@ impl Client {
         let name = match order.does {
             Does::Write { .. } => "writer",
             Does::Read => "reader",
+            Does::Stream(_) => "bulk",
         };
         let file = env::temp_dir().join(format!("{}-{}.{name}", order.key, log::now()));
         let mut command = Command::new("nsenter");
@@ -65,8 +69,15 @@ impl Client {
             .args([&order.address, &order.key])
             .arg("--out")
             .arg(&file);
-        if let Does::Write { wait: Some(wait) } = order.does {
-            command.arg("--wait").arg(wait.to_string());
+        match order.does {
+            Does::Write { wait: Some(wait) } => {
+                command.arg("--wait").arg(wait.to_string());
+            }
+            Does::Write { wait: None } | Does::Read => {}
+            Does::Stream(load) => {
+                command.arg("--keys").arg(load.keys.to_string());
+                command.arg("--rate").arg(load.rate.to_string());
+            }
         }
         if let Some(password) = &order.password {
             command.arg("--password").arg(password);

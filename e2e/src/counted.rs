@@ -2,6 +2,7 @@
 //! [`crate::befall`].
 
 use crate::harness::{spec, spec_with};
+use crate::load::Load;
 use crate::runs::Bounds;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -34,11 +35,16 @@ pub enum Fault {
     Rolled,
     /// No fault either: instances are added and taken away again.
     Scaled,
+    /// A changed spec is rolled out where there is much data, and much is written all the time.
+    Big,
 }
+
+/// More than a gigabyte per instance.
+pub(crate) const BIG: Load = Load { keys: 10_500, rate: 20 };
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Killed,
         Self::Hung,
         Self::HungSooner,
@@ -51,13 +57,14 @@ impl Fault {
         Self::Drained,
         Self::Rolled,
         Self::Scaled,
+        Self::Big,
     ];
 
     /// Somebody planned it, and nothing failed.
     pub fn is_planned(self) -> bool {
         matches!(
             self,
-            Self::ByHand | Self::Deleted | Self::Drained | Self::Rolled | Self::Scaled
+            Self::ByHand | Self::Deleted | Self::Drained | Self::Rolled | Self::Scaled | Self::Big
         )
     }
 
@@ -65,8 +72,16 @@ impl Fault {
     /// but a node that is drained is to hold one master, and is left by all of them.
     pub fn resources(self, wanted: usize) -> usize {
         match self {
-            Self::Drained | Self::Scaled => wanted.min(1),
+            Self::Drained | Self::Scaled | Self::Big => wanted.min(1),
             _ => wanted,
+        }
+    }
+
+    /// How often it happens if nobody says how often: what takes minutes, not as often as the rest.
+    pub fn usual(self, count: usize) -> usize {
+        match self {
+            Self::Big => count.min(1),
+            _ => count,
         }
     }
 
@@ -85,6 +100,7 @@ impl Fault {
             Self::Drained => "drained",
             Self::Rolled => "rolled",
             Self::Scaled => "scaled",
+            Self::Big => "big",
         }
     }
 
@@ -103,6 +119,7 @@ impl Fault {
             Self::Drained => "The master's node is drained",
             Self::Rolled => "A changed spec is rolled out: all three pods are replaced",
             Self::Scaled => "Scaled from three instances to five, to two and back to three",
+            Self::Big => "A changed spec is rolled out: 1 GB per instance, 20 MB/s of writes",
         }
     }
 
@@ -117,7 +134,7 @@ impl Fault {
             Self::CutOffWithLeader => (7500.0, 7500.0),
             Self::KilledWithLeader => (4500.0, 4500.0),
             Self::ByHand => (150.0, 1200.0),
-            Self::Deleted | Self::Drained | Self::Rolled | Self::Scaled => (300.0, 1300.0),
+            Self::Deleted | Self::Drained | Self::Rolled | Self::Scaled | Self::Big => (300.0, 1300.0),
         };
         Bounds {
             median,
@@ -131,6 +148,14 @@ impl Fault {
         match self {
             Self::HungSooner => spec_with(3, json!({ "downAfter": "1s" })),
             Self::CutOffDurable => spec_with(3, json!({ "policy": "Durability" })),
+            // what is written while a replica loads is kept for it, up to 256 MB unless this says more
+            Self::Big => spec_with(
+                3,
+                json!({
+                    "config": { "client-output-buffer-limit": "replica 2gb 1gb 300" },
+                    "resources": { "limits": { "memory": "5Gi" }, "requests": { "memory": "256Mi" } },
+                }),
+            ),
             _ => spec(3),
         }
     }

@@ -11,6 +11,7 @@ pub mod health;
 pub mod history;
 pub mod idle;
 pub mod ledger;
+pub mod load;
 pub mod local_operator;
 pub mod log;
 pub mod observer;

@@ -213,19 +213,12 @@ impl Subject {
         Observer::start(&self.space.cluster.client, &self.space.name, &self.name).await
     }
 
-    /// Starts a writer on a node where the master is not, through the Service of the master.
-    pub async fn writer(&self, settled: &Settled, key: &str, wait: Option<u32>) -> Result<Client> {
-        self.client(settled, &names::master_service(&self.name), key, Does::Write { wait })
-            .await
-    }
-
-    /// Starts a reader on the same node, through the Service of the replicas.
-    pub async fn reader(&self, settled: &Settled, key: &str) -> Result<Client> {
-        self.client(settled, &names::replica_service(&self.name), key, Does::Read)
-            .await
-    }
-
-    async fn client(&self, settled: &Settled, service: &str, key: &str, does: Does) -> Result<Client> {
+    /// Starts a client on a node where the master is not, through the Service of the replicas if it reads, else of the master.
+    pub async fn client(&self, settled: &Settled, key: &str, does: Does) -> Result<Client> {
+        let service = &match does {
+            Does::Read => names::replica_service(&self.name),
+            Does::Write { .. } | Does::Stream(_) => names::master_service(&self.name),
+        };
         let found = call(self.space.api::<Service>().get(service)).await?;
         let address = found
             .spec

@@ -1,6 +1,6 @@
 //! One fault under writes, from the first write to the verdict: what the demo, the figures and most failover tests do.
 
-use crate::client::Client;
+use crate::client::{Client, Does};
 use crate::cluster::Cluster;
 use crate::history::History;
 use crate::log::{self, Micros};
@@ -64,11 +64,11 @@ pub async fn under_writes(
     for (name, wait) in orders {
         // a list of its own for each run: what an earlier one left behind is no concern
         let key = format!("{}-{name}-{}", subject.name, log::now());
-        writers.push((wait, subject.writer(&before, &key, wait).await?));
+        writers.push((wait, subject.client(&before, &key, Does::Write { wait }).await?));
     }
     let (_, plain) = writers.first().context("a writer")?;
     for _ in 0..READERS {
-        readers.push(subject.reader(&before, &plain.key).await?);
+        readers.push(subject.client(&before, &plain.key, Does::Read).await?);
     }
     everybody(&mut writers, &mut readers, 0).await?;
     sleep(warm_up).await;

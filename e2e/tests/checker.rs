@@ -223,3 +223,27 @@ fn a_read_that_is_refused_is_a_cut() {
         "{cuts:?}"
     );
 }
+
+#[test]
+fn a_stream_keeps_its_rate() {
+    let address = free_address();
+    let _server = server(address);
+    let begun = Instant::now();
+    let more = ["--keys", "10", "--rate", "5"];
+    let (stream, file) = client(env!("CARGO_BIN_EXE_bulk"), address, "bulk", &more);
+    await_true(|| acknowledged(&file) >= 100);
+    let history = ended(stream, &file);
+    let elapsed = begun.elapsed();
+    assert!(history.troubles().is_empty(), "{:?}", history.troubles());
+
+    let mut connection = Connection::open(address, None).unwrap();
+    assert_eq!(connection.call(&["DBSIZE"]).unwrap().integer(), Some(10));
+    assert_eq!(connection.call(&["STRLEN", "bulk:7"]).unwrap().integer(), Some(100_000));
+    let received: f64 = connection
+        .info("stats", "total_net_input_bytes")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let (least, most) = (1e6, 5e6 * elapsed.as_secs_f64() + 5e5);
+    assert!(received > least && received < most, "{received} bytes in {elapsed:?}");
+}

@@ -59,7 +59,7 @@ each over one connection as long as it lasts; read gap: the longest time without
 replica is one that was never master, whose pod nobody deleted and whose container ran on; its readers may not be cut. \
 Lost: acknowledged, and not on the master then. A process that joins has no data and needs one full sync; any other change \
 is to do with partial ones. The servers count both. About a second of a long gap is kube-proxy's, which leaves that much \
-between two syncs. A process hangs by SIGSTOP until its liveness probe ends it. A cable is plugged in again once another \
+between two syncs. Where much data is rolled, a third client overwrites values of 100 kB that do not compress. A process hangs by SIGSTOP until its liveness probe ends it. A cable is plugged in again once another \
 master is published; where no more is said, the leading operator is on another node.";
 
 #[tokio::main]
@@ -71,7 +71,7 @@ async fn main() -> Result<()> {
     fs::create_dir_all(&args.runs)?;
     let every = Fault::ALL.map(|fault| Wanted {
         fault,
-        count: args.count,
+        count: fault.usual(args.count),
     });
     let wanted = if args.faults.is_empty() {
         &every

@@ -68,7 +68,11 @@ fn an_exporter_tells_of_every_instance() -> Result<()> {
         for service in call(space.api::<Service>().list(&ListParams::default())).await?.items {
             let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
             let ports: Vec<_> = ports.map(|port| port.port).collect();
-            ensure!(ports.contains(&names::PORT_METRICS), "{}: {ports:?}", service.name_any());
+            ensure!(
+                ports.contains(&names::PORT_METRICS),
+                "{}: {ports:?}",
+                service.name_any()
+            );
         }
         Ok(())
     })

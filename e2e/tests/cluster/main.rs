@@ -11,6 +11,7 @@ mod crash;
 mod drain;
 mod failover;
 mod lifecycle;
+mod load;
 mod neighbours;
 mod operator;
 mod restart;
