@@ -193,3 +193,64 @@ impl Verdict {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::Excuse;
+    use crate::history::tests::{history, reign};
+    use k8s_openapi::api::core::v1::Pod;
+    use redis_operator_core::api::Redis;
+    use redis_operator_core::record::Record;
+    use serde_json::json;
+
+    fn settled() -> Settled {
+        let redis = json!({
+            "apiVersion": "redis-operator.dev/v1alpha1", "kind": "Redis",
+            "metadata": { "name": "a" }, "spec": { "image": "redis:7" },
+        });
+        Settled {
+            redis: serde_json::from_value::<Redis>(redis).unwrap(),
+            record: Record::first("h"),
+            master: Pod::default(),
+            replicas: vec![],
+        }
+    }
+
+    /// A planned change in which one reader was cut, with this excuse.
+    fn cut(excuse: Option<Excuse>) -> Verdict {
+        let history = history(vec![reign("c", 100, 200)]);
+        let cut = Cut {
+            at: 150_000,
+            server: "c".to_owned(),
+            kind: "closed".to_owned(),
+            excuse,
+        };
+        Verdict {
+            fault: 100_000,
+            before: settled(),
+            after: settled(),
+            accounts: vec![],
+            readings: vec![Reading {
+                gap: history.gap(100_000, 200_000),
+                cuts: vec![cut],
+                history,
+            }],
+            seen: Seen::default(),
+            two_masters: vec![],
+            settled: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_planned_change_cuts_no_reader_without_an_excuse() {
+        let limit = Duration::from_secs(1);
+        for excuse in [Excuse::Master, Excuse::Gone] {
+            cut(Some(excuse)).ensure_smooth(limit).unwrap();
+        }
+        let error = cut(None).ensure_smooth(limit).unwrap_err().to_string();
+        assert!(error.contains("healthy"), "{error}");
+        assert!(cut(None).line().contains("readers cut 1 and 1 of healthy replicas"));
+        cut(None).ensure_safe().unwrap();
+    }
+}
