@@ -1,7 +1,7 @@
 //! Members that go: recorded leaving, cut off at the master, the others caught up, recorded away. In this order.
 
 use super::view::Living;
-use super::{Aside, Master, Say, View, guard, join};
+use super::{Aside, Master, Say, View, guard, join, roll};
 use crate::names;
 use crate::observed::{Paused, Reach};
 use crate::plan::{Reason, Step};
@@ -163,7 +163,9 @@ fn is_gone(view: &View, member: &Member, aside: &mut Aside) -> bool {
 /// ordinal, one finished leave at a time, none while anything else is under way, and never the last but for one instance.
 fn surplus(view: &View, master: Living, aside: &mut Aside) -> Option<String> {
     let unwanted = |ordinal: u32| ordinal >= view.wanted();
-    if unwanted(master.instance.ordinal) {
+    let surplus = |ordinal: u32| ordinal >= view.seen.desired.replicas;
+    let rolls = roll::is_under_way(view);
+    if unwanted(master.instance.ordinal) || (surplus(master.instance.ordinal) && !rolls) {
         aside.note(
             Reason::MasterOnSurplusPod,
             format!(
@@ -173,12 +175,18 @@ fn surplus(view: &View, master: Living, aside: &mut Aside) -> Option<String> {
         );
     }
     let calm = view.record.at(Stage::Joining).next().is_none() && guard::is_settled(view, master);
-    let surplus = view.record.members.values().filter_map(|member| {
+    let members = view.record.members.values();
+    let leaving = members.filter_map(|member| {
         let instance = view.instance(&member.process)?;
-        unwanted(instance.ordinal).then_some((member.stage == Stage::Joining, instance.ordinal, &instance.pod))
+        let joining = member.stage == Stage::Joining && unwanted(instance.ordinal);
+        surplus(instance.ordinal).then_some((joining, instance.ordinal, &instance.pod))
     });
-    let (joining, _, pod) = surplus.max()?;
-    if !joining && !another_stays(view, pod) {
+    let (joining, ordinal, pod) = leaving.max()?;
+    let stays = !unwanted(ordinal);
+    if stays && rolls {
+        return None;
+    }
+    if stays || (!joining && !another_stays(view, pod)) {
         let text = format!(
             "{pod} is to go, and holds the only copy beside the master: it stays until another replica is in sync"
         );

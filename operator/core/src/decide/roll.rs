@@ -59,6 +59,13 @@ fn may_go(view: &View, master: Living, instance: &Instance) -> bool {
     }
 }
 
+/// It shows that it lacks what the record speaks of, and never was full under this master: nothing is on it alone.
+fn holds_nothing(view: &View, instance: &Instance) -> bool {
+    let member = view.record.members.get(&instance.pod);
+    let was_full = member.is_some_and(|member| member.stage == Stage::Full || member.was_full);
+    !was_full && instance.answer().is_some_and(|answer| view.lacks_data(answer))
+}
+
 /// The one pod that may be away now: a stale replica, and everybody else is in sync.
 pub(super) fn turn<'a>(view: &View<'a>, master: Living) -> Option<&'a Instance> {
     if view.seen.desired.incompatible.is_some() || view.seen.desired.paused != Paused::No {
@@ -80,12 +87,23 @@ pub(super) fn is_masters_turn(view: &View, master: Living) -> bool {
 }
 
 /// With fewer than three pods, one more runs as long as a roll goes on: else a copy of what was acknowledged would be
-/// missing while a pod is replaced, and with one pod in memory all of it.
+/// missing while a pod is replaced, and with one pod in memory all of it. It begins with a stale pod, and ends when all the
+/// others are in sync: until then it may hold the only copy beside the master.
 pub(super) fn surge(view: &View) -> u32 {
     let desired = &view.seen.desired;
     let short = desired.replicas == 2 || (desired.replicas == 1 && !desired.durable);
-    let stale = |it: &Instance| it.ordinal < desired.replicas && it.stale;
-    u32::from(short && desired.incompatible.is_none() && view.seen.instances.values().any(stale))
+    let rolls = desired.incompatible.is_none();
+    let all = || view.seen.instances.values();
+    let staying = || all().filter(|it| it.ordinal < desired.replicas);
+    let begins = rolls && desired.paused == Paused::No && staying().any(|it| it.stale);
+    let runs = || all().any(|it| it.ordinal == desired.replicas);
+    let is_done = |it: &&Instance| !(rolls && it.stale) && (serves(view, it) || is_in_sync(view, it));
+    let done = || u32::try_from(staying().filter(is_done).count()).unwrap_or(u32::MAX);
+    u32::from(short && (begins || (runs() && done() < desired.replicas)))
+}
+
+fn serves(view: &View, instance: &Instance) -> bool {
+    matches!(view.master(), Master::Serves(master) if master.instance.uid == instance.uid)
 }
 
 /// The master is all there is, and its data outlives it: nobody can take over, so it is replaced where it is.
@@ -101,7 +119,8 @@ fn is_due(instance: &Instance) -> bool {
     instance.stale && instance.outdated
 }
 
-fn is_under_way(view: &View) -> bool {
+/// Somebody who is to run now was made for another spec.
+pub(super) fn is_under_way(view: &View) -> bool {
     view.seen.instances.values().any(|it| view.is_wanted(it) && it.stale)
 }
 
@@ -110,10 +129,13 @@ fn wanted<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Instance> {
     seen.instances.values().filter(move |it| it.ordinal < wanted)
 }
 
-/// As many pods as are wanted are there, and all but this one and the master are full and linked.
+/// As many pods as are wanted are there, and all but this one and the master are full and linked. Where it holds nothing,
+/// those whose turn comes later need not be: two of them would wait for each other.
 fn others_are_settled(view: &View, master: Living, it: &Instance) -> bool {
     let others = wanted(view).filter(|other| other.uid != it.uid && other.uid != master.instance.uid);
-    let settled = others.filter(|other| is_in_sync(view, other)).count();
+    let empty = holds_nothing(view, it);
+    let later = |other: &Instance| empty && is_due(other) && !other.deleting;
+    let settled = others.filter(|other| is_in_sync(view, other) || later(other)).count();
     let itself = if it.uid == master.instance.uid { 1_usize } else { 2 };
     let leaving = view
         .record
@@ -144,7 +166,9 @@ fn tell(view: &View, master: Living, aside: &mut Aside) {
     let all = view.wanted();
     let done = wanted(view).filter(|it| !it.stale && (it.uid == master.instance.uid || is_in_sync(view, it)));
     let done = done.count();
-    let waits_for = wanted(view).find(|it| !it.stale && it.uid != master.instance.uid && !is_in_sync(view, it));
+    let next = turn(view, master).map(|it| &it.uid);
+    let others = wanted(view).filter(|it| it.uid != master.instance.uid && !is_in_sync(view, it));
+    let waits_for = others.filter(|it| next != Some(&it.uid)).min_by_key(|it| it.stale);
     let why = waits_for.and_then(|it| stuck(view, it));
     let reason = if why.is_some() {
         Reason::RollStuck

@@ -1,6 +1,7 @@
 //! A new spec reaches every pod, one after another, and no write is lost, plain ones included.
 
 use crate::world::{Disk, Fault, Mood, World, pod_name, reasons};
+use redis_operator_core::observed::Paused;
 use redis_operator_core::plan::Reason;
 use redis_operator_core::record::Stage;
 use std::time::Duration;
@@ -307,4 +308,157 @@ fn e09_a_roll_waits_for_a_pod_that_holds_data_of_its_own() {
             assert!(rolled(&world), "{}", world.story());
         }
     }
+}
+
+#[test]
+fn r05_two_that_are_out_of_sync_do_not_wait_for_each_other() {
+    let mut world = World::healthy(3);
+    world.slow_sync.extend([1, 2].map(pod_name));
+    world.restart(1);
+    world.restart(2);
+    world.settle();
+    world.spec = 1;
+    let plan = world.settle();
+    let spec = |world: &World, ordinal: u32| world.pod(ordinal).spec;
+    assert_eq!(
+        [1, 2].map(|n| spec(&world, n)),
+        [0, 1],
+        "one at a time{}",
+        world.story()
+    );
+    assert!(
+        plan.notes[0].message.contains("waits until redis-a-2"),
+        "{:?}",
+        plan.notes
+    );
+    world.slow_sync.clear();
+    world.settle();
+    assert!(rolled(&world), "{}", world.story());
+    world.assert_healthy();
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn r05_what_a_replica_without_a_link_holds_is_not_replaced() {
+    let mut world = World::healthy(3);
+    for ordinal in [1, 2] {
+        world.cut.insert((pod_name(ordinal), pod_name(0)));
+    }
+    world.hang_up_on(&pod_name(0));
+    world.settle();
+    world.spec = 1;
+    let plan = world.settle();
+    assert!(world.pods.values().all(|pod| pod.spec == 0), "{}", world.story());
+    let roll = plan.notes.iter().find(|note| note.reason == Reason::RollStuck);
+    let roll = &roll.expect("it says so").message;
+    assert!(roll.contains("waits until redis-a-1 is in sync"), "{roll}");
+    world.cut.clear();
+    world.settle();
+    assert!(rolled(&world), "{}", world.story());
+}
+
+#[test]
+fn r06_the_former_master_of_a_roll_stays_until_another_one_has_everything() {
+    let mut world = World::healthy(3);
+    world.spec = 1;
+    world.until(|world| world.pod(0).spec == 0 && world.published() == Some(1));
+    let before = world.pod(0).uid.clone();
+    world.cut.insert((pod_name(2), pod_name(1)));
+    world.settle();
+    assert_eq!(world.pod(0).uid, before, "{}", world.story());
+    world.cut.clear();
+    world.settle();
+    assert!(rolled(&world), "{}", world.story());
+    world.assert_healthy();
+}
+
+/// Two pods in memory, the second one master after the roll's switchover, and the former master does not come back.
+fn without_the_first() -> World {
+    let mut world = World::healthy(2);
+    world.spec = 1;
+    world.pending.insert(0);
+    world.until(|world| !world.pods.contains_key(&pod_name(0)));
+    assert_eq!(world.published(), Some(1));
+    world.settle();
+    assert!(world.write());
+    world
+}
+
+#[test]
+fn r04_the_pod_more_stays_a_member_while_one_of_the_two_is_away() {
+    for restarts in [false, true] {
+        let mut world = without_the_first();
+        if restarts {
+            world.restart(2);
+        } else {
+            world.cut.insert((pod_name(2), pod_name(1)));
+            world.hang_up_on(&pod_name(1));
+        }
+        world.settle_for(Duration::from_secs(8));
+        assert!(world.record().members.contains_key(&pod_name(2)), "{}", world.story());
+        world.cut.clear();
+        world.settle();
+        assert_eq!(world.record().members[&pod_name(2)].stage, Stage::Full);
+        world.kill(1);
+        world.until(|world| world.published() == Some(2));
+        world.assert_nothing_lost();
+        world.start(1);
+        world.pending.clear();
+        world.settle();
+        assert_eq!(world.pods.len(), 2, "{}", world.story());
+        assert!(rolled(&world));
+        world.assert_healthy();
+        world.assert_nothing_lost();
+    }
+}
+
+#[test]
+fn r04_the_pod_more_takes_over_while_one_of_the_two_is_away() {
+    let mut world = without_the_first();
+    world.pod_mut(1).evacuating = Some("the node is drained".to_owned());
+    world.settle();
+    assert_eq!(world.published(), Some(2), "{}", world.story());
+    world.pod_mut(1).evacuating = None;
+    world.pending.clear();
+    world.settle();
+    assert_eq!(world.pods.len(), 2, "{}", world.story());
+    world.assert_healthy();
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn r18_a_spec_that_is_refused_holds_up_no_leave() {
+    let mut world = World::healthy(3);
+    world.spec = 1;
+    world.desired.incompatible = Some("it is older".to_owned());
+    world.desired.replicas = 2;
+    world.settle();
+    assert_eq!(
+        (world.pods.len(), world.record().members.len()),
+        (2, 1),
+        "{}",
+        world.story()
+    );
+}
+
+#[test]
+fn by_hand_no_pod_more_runs_while_paused() {
+    let mut world = World::healthy(2);
+    world.desired.paused = Paused::Planned;
+    world.spec = 1;
+    world.settle();
+    assert_eq!(world.pods.len(), 2);
+    world.desired.paused = Paused::No;
+    world.until(|world| world.record().at(Stage::Full).count() == 2);
+    world.desired.paused = Paused::Planned;
+    world.settle();
+    assert_eq!(world.record().at(Stage::Full).count(), 2, "what runs goes on running");
+    world.restart(1);
+    world.settle();
+    assert_eq!(world.record().at(Stage::Full).count(), 2, "{}", world.story());
+    world.desired.paused = Paused::No;
+    world.settle();
+    assert!(rolled(&world));
+    world.assert_healthy();
+    world.assert_nothing_lost();
 }
