@@ -23,11 +23,11 @@ pub struct Memory {
     pub succeeded: Option<(u64, Moment)>,
     /// Since when there is no record and nobody answers as a master.
     pub recordless_since: Option<Moment>,
-    /// A switchover that a person asked for, and since when it waits.
+    /// A switchover that a person asked for, and since when something is in its way.
     pub asked: Option<(String, Moment)>,
     /// The run id of the serving master, and since when another one is preferred to it.
     pub preferable: Option<(String, Moment)>,
-    /// When a switchover was given up last.
+    /// When a switchover, or an election, ended last with the master that was there before.
     pub switch_failed: Option<Moment>,
     /// The run id of a master that answered in the middle of its election, and when.
     pub spared: Option<(String, Moment)>,
@@ -136,12 +136,11 @@ impl Memory {
         }
         self.linkless = view.as_ref().map(|view| self.linkless_at(view)).unwrap_or_default();
         let phase = view.as_ref().map(|view| (view.record.term, view.record.phase));
-        if let Some((term, Phase::Switching, _)) = self.phase
-            && phase == Some((term, Phase::Steady))
-        {
+        let came_from = |before| matches!(self.phase, Some((term, phase_before, _)) if phase_before == before && phase == Some((term, Phase::Steady)));
+        let in_vain = came_from(Phase::Electing);
+        if in_vain || came_from(Phase::Switching) {
             self.switch_failed = Some(now);
         }
-        let in_vain = matches!(self.phase, Some((term, Phase::Electing, _)) if phase == Some((term, Phase::Steady)));
         self.attempts = view.as_ref().and_then(|view| self.attempts_at(view, in_vain));
         if self.phase.map(|(term, phase, _)| (term, phase)) != phase {
             self.phase = phase.map(|(term, phase)| (term, phase, now));
@@ -164,9 +163,9 @@ impl Memory {
         if self.preferable.as_ref().map(|(run_id, _)| run_id) != over {
             self.preferable = over.map(|run_id| (run_id.clone(), now));
         }
-        let asked = seen.desired.switchover.as_ref();
-        if self.asked.as_ref().map(|(value, _)| value) != asked {
-            self.asked = asked.map(|value| (value.clone(), now));
+        let asked = view.as_ref().and_then(View::obstructed);
+        if self.asked.as_ref().map(|(value, _)| value.as_str()) != asked {
+            self.asked = asked.map(|value| (value.to_owned(), now));
         }
         let backing_off = |i: &&crate::observed::Instance| i.container.waiting.as_deref() == Some("CrashLoopBackOff");
         let waiting = seen.instances.values().filter(backing_off);

@@ -29,15 +29,10 @@ fn begin(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
-    let Wish { why, by_hand } = wish::wish(view, master, aside)?;
-    let calm =
-        view.record.members.values().all(|member| member.stage == Stage::Full) && guard::is_settled(view, master);
-    if !calm || !master.instance.attached {
-        if by_hand {
-            aside.note(
-                Reason::SwitchoverWaits,
-                format!("{why}, and waits until nobody joins or leaves"),
-            );
+    let Wish { why, by_hand, urgent } = wish::wish(view, master, aside)?;
+    if let Some(waits) = unrest(view, master) {
+        if urgent {
+            aside.note(Reason::SwitchoverWaits, format!("{why}, and waits until {waits}"));
         }
         return None;
     }
@@ -45,7 +40,7 @@ fn begin(view: &View, aside: &mut Aside) -> Say {
     let Some(target) = target else {
         // what a person asked for was answered before
         if !by_hand {
-            let text = format!("{why}, and no replica is in sync that could be master instead");
+            let text = format!("{why}, and nobody else can be: {}", wish::obstacles(view, master));
             aside.note(Reason::SwitchoverWaits, text);
         }
         return None;
@@ -56,10 +51,7 @@ fn begin(view: &View, aside: &mut Aside) -> Say {
         .switch_failed
         .map(|at| AGAIN.saturating_sub(view.seen.now.since(at)));
     if let Some(left) = failed.filter(|left| !left.is_zero()) {
-        let text = format!(
-            "{why}, and {} did not catch up in time; it is tried again",
-            target.instance.pod
-        );
+        let text = format!("{why}, and an attempt has just failed; it is tried again");
         aside.note(Reason::SwitchoverWaits, text);
         aside.wake(left);
         return None;
@@ -71,6 +63,23 @@ fn begin(view: &View, aside: &mut Aside) -> Say {
         vec![Step::Record(next), Step::Pause(master.instance.process()?)],
         "begin a switchover",
     ))
+}
+
+/// What has to come to an end first; none if everybody is full, and E = G.
+fn unrest(view: &View, master: Living) -> Option<String> {
+    let named = |stage: Stage| {
+        let pods: Vec<_> = view
+            .record
+            .at(stage)
+            .map(|member| member.process.pod.as_str())
+            .collect();
+        (!pods.is_empty()).then(|| pods.join(", "))
+    };
+    let joins = || named(Stage::Joining).map(|pods| format!("{pods} is in sync"));
+    let leaves = || named(Stage::Leaving).map(|pods| format!("{pods} has left"));
+    let guard = || (!guard::is_settled(view, master)).then(|| "the write guard is set".to_owned());
+    let connected = || (!master.instance.attached).then(|| "the master can be told".to_owned());
+    joins().or_else(leaves).or_else(guard).or_else(connected)
 }
 
 /// The best of those that stay: full, in sync, and not to be taken away next.
@@ -100,7 +109,8 @@ fn carry_on(view: &View, aside: &mut Aside) -> (Vec<Step>, &'static str) {
         .phase
         .map_or(Duration::ZERO, |(.., since)| view.seen.now.since(since));
     let Some((target, process)) = target.zip(master.instance.process()).filter(|_| waited < PATIENCE) else {
-        return (abort(view, master), "the target does not catch up: end the switchover");
+        let why = "did not catch up while clients were held up";
+        return (abort(view, why), "the target does not catch up: end the switchover");
     };
     let it = &target.answer.replication;
     if it.id == view.record.id && it.offset >= master.answer.replication.offset && target.instance.attached {
@@ -127,15 +137,16 @@ fn electing(view: &View) -> Box<Record> {
     next
 }
 
-fn abort(view: &View, master: Living) -> Vec<Step> {
+fn abort(view: &View, why: &str) -> Vec<Step> {
     let mut next = view.next();
     (next.phase, next.target) = (Phase::Steady, None);
     let to = view.record.target.as_ref().map_or("", |target| &target.pod);
     if let Some(value) = wish::open(view).filter(|_| wish::is_meant(view, to)) {
-        let why = format!("{to} did not catch up while clients were held up");
-        next.request = wish::request(view, value, Outcome::Failed, why);
+        next.request = wish::request(view, value, Outcome::Failed, format!("{to} {why}"));
     }
     let mut steps = vec![Step::Record(next)];
-    steps.extend(master.instance.process().map(Step::Resume));
+    if let Master::Serves(master) = view.master() {
+        steps.extend(master.instance.process().map(Step::Resume));
+    }
     steps
 }

@@ -8,7 +8,7 @@ use crate::plan::{Reason, Step};
 use crate::record::{Outcome, Phase, Record, Request, Stage};
 use std::time::Duration;
 
-/// How long a wish waits for its target to come into sync.
+/// How long a wish waits once something is in its way.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Leaves the choice to the operator.
 const ANY: &str = "any";
@@ -19,33 +19,34 @@ pub(super) struct Wish {
     pub(super) why: String,
     /// A person asked for it.
     pub(super) by_hand: bool,
+    /// A person waits for it, or the master's time is short: what it waits for is said at once.
+    pub(super) urgent: bool,
 }
 
 /// Why another one should be master; none if nothing asks for it. Whoever goes anyway goes first.
 pub(super) fn wish(view: &View, master: Living, aside: &mut Aside) -> Option<Wish> {
     let instance = master.instance;
     let pod = &instance.pod;
-    let planned = |why: String| Some(Wish { why, by_hand: false });
+    let wish = |why, by_hand, urgent| Some(Wish { why, by_hand, urgent });
     if instance.deleting {
-        return planned(format!("master {pod} is being deleted"));
+        return wish(format!("master {pod} is being deleted"), false, true);
     }
     if view.seen.desired.paused != Paused::No {
         return None;
     }
     if instance.ordinal >= view.wanted() {
-        return planned(format!("master {pod} is beyond spec.replicas"));
+        return wish(format!("master {pod} is beyond spec.replicas"), false, false);
     }
     if let Some(why) = &instance.evacuating {
-        return planned(format!("master {pod} should leave its node: {why}"));
+        return wish(format!("master {pod} should leave its node: {why}"), false, true);
     }
     if let Some(value) = open(view) {
-        let why = format!("a switchover to {value} was asked for");
-        return Some(Wish { why, by_hand: true });
+        return wish(format!("a switchover to {value} was asked for"), true, true);
     }
     if roll::is_masters_turn(view, master) {
-        return planned(format!("master {pod} does not follow the present spec"));
+        return wish(format!("master {pod} does not follow the present spec"), false, false);
     }
-    priority::wish(view, master, aside).and_then(planned)
+    priority::wish(view, master, aside).and_then(|why| wish(why, false, false))
 }
 
 /// It is master because a person asked for it, and the annotation is still there.
@@ -174,6 +175,18 @@ fn refuse(view: &View, master: Living, aside: &mut Aside) -> Say {
     }
 }
 
+impl<'a> View<'a> {
+    /// The switchover that a person asked for, if something is in its way that may pass. A failover is nothing of that kind:
+    /// time begins with what is in the way after it.
+    pub(crate) fn obstructed(&self) -> Option<&'a str> {
+        let Master::Serves(master) = self.master() else {
+            return None;
+        };
+        let value = open(self).filter(|_| self.record.phase == Phase::Steady)?;
+        matches!(obstacle(self, master, value), Some(Obstacle::Passing(_))).then_some(value)
+    }
+}
+
 /// What stands in the way of a wish.
 enum Obstacle {
     /// It does not go away by itself.
@@ -189,12 +202,9 @@ fn obstacle(view: &View, master: Living, value: &str) -> Option<Obstacle> {
         return Some(Obstacle::Final(text.to_owned()));
     }
     if value == ANY {
-        let others = all().filter(|it| it.uid != master.instance.uid);
-        let mut fit = others.filter(|it| unfit(view, it).is_none());
-        return fit
-            .next()
-            .is_none()
-            .then(|| Obstacle::Passing("no replica is in sync that could be master".to_owned()));
+        let mut others = all().filter(|it| it.uid != master.instance.uid);
+        let fit = others.any(|it| unfit(view, it).is_none());
+        return (!fit).then(|| Obstacle::Passing(format!("nobody else can be master: {}", obstacles(view, master))));
     }
     let Some(instance) = all().find(|it| it.pod == value) else {
         let pods: Vec<_> = all().map(|it| it.pod.as_str()).collect();
@@ -205,6 +215,19 @@ fn obstacle(view: &View, master: Living, value: &str) -> Option<Obstacle> {
         return Some(Obstacle::Final(format!("{value} is the master already")));
     }
     unfit(view, instance)
+}
+
+/// Why none of the others can be master.
+pub(super) fn obstacles(view: &View, master: Living) -> String {
+    let others = view.seen.instances.values().filter(|it| it.uid != master.instance.uid);
+    let why = others.filter_map(|it| match unfit(view, it)? {
+        Obstacle::Final(why) | Obstacle::Passing(why) => Some(why),
+    });
+    let why: Vec<_> = why.collect();
+    if why.is_empty() {
+        return "there is no other pod".to_owned();
+    }
+    why.join("; ")
 }
 
 /// Why it cannot be master.
@@ -225,5 +248,8 @@ fn unfit(view: &View, instance: &Instance) -> Option<Obstacle> {
     let member = view.record.member(&instance.uid, &answer.replication.run_id);
     let full = member.is_some_and(|member| member.stage == Stage::Full);
     let linked = answer.replication.link_is_up();
-    (!full || !linked).then(|| Obstacle::Passing(format!("{pod} is not in sync")))
+    if !full || !linked {
+        return Some(Obstacle::Passing(format!("{pod} is not in sync")));
+    }
+    (!instance.attached).then(|| Obstacle::Passing(format!("{pod} cannot be told anything yet")))
 }

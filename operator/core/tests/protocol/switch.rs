@@ -1,6 +1,6 @@
 //! Planned changes of master lose nothing, plain writes included.
 
-use crate::world::{Disk, Mood, World, pod_name, reasons};
+use crate::world::{Disk, Fault, Mood, World, pod_name, reasons};
 use redis_operator_core::plan::Reason;
 use redis_operator_core::record::Phase;
 use std::time::Duration;
@@ -149,4 +149,69 @@ fn f04_an_operator_that_takes_over_in_the_middle_begins_again() {
     world.until(|world| world.published() == Some(1));
     world.assert_nothing_lost();
     world.isolated.insert(pod_name(2));
+}
+
+#[test]
+fn r01_a_master_that_has_to_go_says_whom_it_waits_for() {
+    for deleted in [false, true] {
+        let mut world = World::healthy(3);
+        world.slow_sync.insert(pod_name(2));
+        world.restart(2);
+        world.settle();
+        if deleted {
+            world.delete(0);
+        } else {
+            world.pod_mut(0).evacuating = Some("the node is cordoned".to_owned());
+        }
+        let plan = world.settle_for(Duration::from_secs(5));
+        let note = plan.notes.iter().find(|note| note.reason == Reason::SwitchoverWaits);
+        let said = note.expect("it says so").message.clone();
+        assert!(said.contains("waits until redis-a-2 is in sync"), "{said}");
+        let plan = world.settle_for(Duration::from_secs(5));
+        assert_eq!(plan.notes[0].message, said, "and the same as before");
+        world.slow_sync.clear();
+        world.until(|world| world.published() == Some(1));
+        world.assert_nothing_lost();
+    }
+}
+
+#[test]
+fn r01_it_is_said_why_none_of_those_in_sync_can_be_master() {
+    let mut world = World::healthy(3);
+    for ordinal in 0..2 {
+        world.pod_mut(ordinal).evacuating = Some("the node is cordoned".to_owned());
+    }
+    world.prefer(2, 0);
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::SwitchoverWaits]);
+    let said = &plan.notes[0].message;
+    for words in [
+        "redis-a-1 should leave its node: the node is cordoned",
+        "redis-a-2 has priority 0",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn r06_after_a_demotion_that_failed_clients_are_left_alone_for_a_while() {
+    let mut world = World::healthy(3);
+    world.delete(0);
+    world.until(|world| world.record().phase == Phase::Switching);
+    // the record says Electing, and the demotion is not done
+    world.faults.insert(world.steps + 2, Fault::Fail);
+    world.until(|world| world.record().phase == Phase::Electing);
+    world.until(|world| world.record().phase == Phase::Steady);
+    let plan = world.settle_for(Duration::from_secs(4));
+    assert_eq!(
+        (world.record().term, world.published()),
+        (2, Some(0)),
+        "{}",
+        world.story()
+    );
+    assert_eq!(reasons(&plan), [Reason::SwitchoverWaits]);
+    assert!(world.write(), "clients go on");
+    world.settle_for(Duration::from_secs(2));
+    assert_eq!(world.published(), Some(1));
+    world.assert_nothing_lost();
 }

@@ -1,6 +1,6 @@
 //! What people ask for by annotations: done or refused once, with a reason, whatever fails meanwhile.
 
-use crate::world::{Fault, World, pod_name, reasons};
+use crate::world::{Fault, Mood, World, pod_name, reasons};
 use redis_operator_core::api::{Redis, RedisSpec};
 use redis_operator_core::observed::Paused;
 use redis_operator_core::plan::{Plan, Reason};
@@ -228,4 +228,37 @@ fn by_hand_a_restart_is_done_when_everybody_follows_anew_and_stays_done() {
     // what happens to a pod later is no restart that somebody asked for
     world.kill(2);
     assert_eq!(outcome(&mut world).as_deref(), Some("Done"));
+}
+
+#[test]
+fn by_hand_a_minute_begins_with_the_obstacle_and_not_with_the_wish() {
+    let mut world = World::healthy(3);
+    world.mood(0, Mood::Busy);
+    ask(&mut world, &pod_name(2));
+    world.settle();
+    world.tick(Duration::from_secs(70));
+    world.settle();
+    world.cut.insert((pod_name(2), pod_name(0)));
+    world.hang_up_on(&pod_name(0));
+    world.mood(0, Mood::Fine);
+    world.settle_for(Duration::from_secs(50));
+    assert_eq!(world.record().request, None, "{}", world.story());
+    world.cut.clear();
+    world.settle();
+    assert_eq!(answer(&world).outcome, Outcome::Done);
+    assert_eq!(world.master(), 2);
+}
+
+#[test]
+fn by_hand_one_that_cannot_be_told_anything_is_refused_after_a_minute() {
+    let mut world = World::healthy(3);
+    world.operator.withheld.insert(pod_name(1));
+    world.new_operator();
+    world.settle();
+    ask(&mut world, &pod_name(1));
+    let plan = world.settle_for(Duration::from_secs(30));
+    assert!(reasons(&plan).contains(&Reason::SwitchoverWaits), "{plan:?}");
+    world.settle();
+    assert_eq!(answer(&world).outcome, Outcome::Refused);
+    assert!(answer(&world).reason.contains("redis-a-1"), "{:?}", answer(&world));
 }
