@@ -17,6 +17,7 @@ mod histories;
 mod laws;
 mod members;
 mod priority;
+mod promotion;
 mod random;
 mod restart;
 mod roll;

@@ -16,7 +16,7 @@ pub use server::{Link, Mood};
 use cluster::Pod;
 use network::BEGINNING;
 use operator::Operator;
-use redis_operator_core::observed::{Departed, Desired, Moment, Policy, Slice};
+use redis_operator_core::observed::{Answer, Departed, Desired, Moment, Observed, Policy, Reach, Slice};
 use redis_operator_core::plan::{Plan, Reason};
 use redis_operator_core::record::Found;
 use serde_json::Value;
@@ -272,6 +272,14 @@ impl World {
     fn draw(&mut self) -> u64 {
         self.drawn += 1;
         self.drawn
+    }
+}
+
+/// What an instance answered, to be changed by hand.
+pub fn answer_mut(seen: &mut Observed, ordinal: u32) -> &mut Answer {
+    match &mut seen.instances.get_mut(&pod_name(ordinal)).unwrap().reach {
+        Reach::Answers(answer) => answer,
+        other => panic!("no answer: {other:?}"),
     }
 }
 
