@@ -56,7 +56,7 @@ fn d02_f06_a_hung_master_is_replaced() -> Result<()> {
 fn d02_f06_a_hung_master_is_resumed_after_it_was_replaced() -> Result<()> {
     run("d02r", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec_with(3, json!({ "downAfter": "1s" }))).await?;
-        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |before| {
+        let verdict = trial::run(&redis, Expect::Failover, async |before| {
             let process = redis.process(&before.master)?;
             let at = process.send(Signal::Stop)?;
             outage::another_published(&redis, before).await?;
