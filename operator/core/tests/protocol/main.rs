@@ -13,6 +13,7 @@ mod crash;
 mod detect;
 mod elect;
 mod election;
+mod evidence;
 mod histories;
 mod laws;
 mod members;
