@@ -136,7 +136,8 @@ impl Memory {
         }
         self.linkless = view.as_ref().map(|view| self.linkless_at(view)).unwrap_or_default();
         let phase = view.as_ref().map(|view| (view.record.term, view.record.phase));
-        let came_from = |before| matches!(self.phase, Some((term, phase_before, _)) if phase_before == before && phase == Some((term, Phase::Steady)));
+        let before = self.phase.filter(|(term, ..)| phase == Some((*term, Phase::Steady)));
+        let came_from = |phase| before.is_some_and(|(_, before, _)| before == phase);
         let in_vain = came_from(Phase::Electing);
         if in_vain || came_from(Phase::Switching) {
             self.switch_failed = Some(now);

@@ -2,7 +2,7 @@
 
 use crate::api::{Answer, Instance as Row, LastFailover, Redis, RedisStatus};
 use crate::conditions::{Wanted, merge};
-use crate::decide::{Master, View};
+use crate::decide::{Master, View, paused};
 use crate::names;
 use crate::observed::{Instance, Observed, Paused, Reach};
 use crate::plan::{Plan, Reason};
@@ -204,7 +204,7 @@ impl Facts {
                 type_: "Paused",
                 holds: seen.desired.paused != Paused::No,
                 reason: format!("{:?}", seen.desired.paused),
-                message: paused(seen.desired.paused).to_owned(),
+                message: paused(seen).to_owned(),
             },
             Wanted {
                 type_: "Stalled",
@@ -215,14 +215,6 @@ impl Facts {
                     .to_owned(),
             },
         ]
-    }
-}
-
-fn paused(paused: Paused) -> &'static str {
-    match paused {
-        Paused::No => "everything is done that there is to do",
-        Paused::Planned => "nothing planned is done; a master that fails is replaced",
-        Paused::All => "nothing is done, not even where the master fails",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Taking the record over, and making a predecessor's late publication conflict.
 
-use super::{Aside, Master, Say, View, join};
+use super::{Aside, Master, Say, View, elect, join};
 use crate::plan::Step;
 use crate::record::Phase;
 use crate::rule::{self, Rule};
@@ -70,4 +70,22 @@ pub(super) fn use_up(view: &View, _: &mut Aside) -> Say {
     let mut next = view.next();
     next.elected.clone_from(&view.seen.desired.elect);
     Some((vec![Step::Record(next)], "the annotation has nothing to decide"))
+}
+
+/// A change of master has begun and not come to its end: without a hand its clients would be held up for ever.
+pub(super) fn is_under_way(view: &View) -> bool {
+    view.record.phase != Phase::Steady || !frozen(view).is_empty()
+}
+
+/// Whoever an election that ended left frozen follows again: the master may need it for its guard.
+pub(super) fn thaw(view: &View, _: &mut Aside) -> Say {
+    let steps = frozen(view);
+    (!steps.is_empty()).then_some((steps, "let frozen members follow"))
+}
+
+fn frozen(view: &View) -> Vec<Step> {
+    match view.master() {
+        Master::Serves(_) | Master::Alive(_) | Master::Silent(_) => elect::unfreeze(view),
+        Master::Demoted(_) | Master::Ended(_) | Master::Unclear | Master::None => vec![],
+    }
 }

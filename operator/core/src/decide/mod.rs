@@ -36,7 +36,7 @@ pub use view::View;
 
 use crate::observed::{Observed, Paused};
 use crate::plan::{Note, Plan, Reason, Step};
-use crate::record::{Found, Record};
+use crate::record::{Found, Phase, Record};
 use crate::rule::{self, Rule};
 use std::time::Duration;
 
@@ -67,6 +67,20 @@ const RULES: [fn(&View, &mut Aside) -> Say; 22] = [
     hold::use_up,
     heal::replace_stuck,
     roll::roll,
+];
+
+/// The rules that end what was begun, and begin nothing.
+const FINISH: [fn(&View, &mut Aside) -> Say; 7] = [
+    hold::take_over,
+    hold::touch_slice,
+    |view, aside| {
+        let begun = view.record.phase != Phase::Steady;
+        begun.then(|| restart::restart(view, aside)).flatten()
+    },
+    elect::elect,
+    promote::promote,
+    switch::switch,
+    hold::thaw,
 ];
 
 /// What rules leave behind without speaking.
@@ -102,6 +116,27 @@ impl Aside {
     }
 }
 
+/// What the annotation means at present, for people.
+pub(crate) fn paused(seen: &Observed) -> &'static str {
+    match seen.desired.paused {
+        Paused::No => "everything is done that there is to do",
+        Paused::Planned => "nothing planned is done, though a master that fails is replaced",
+        Paused::All if is_left_alone(seen) => "nothing is done, not even where the master fails",
+        Paused::All => {
+            "the change of master that has begun is brought to an end, and then nothing is done, not even where the master fails"
+        }
+    }
+}
+
+/// Paused altogether, and nothing is under way that would hold clients up for as long as nobody ends it.
+fn is_left_alone(seen: &Observed) -> bool {
+    let under_way = match &seen.record {
+        Found::Record(record) => hold::is_under_way(&View::new(seen, record)),
+        Found::Absent | Found::Newer(_) | Found::Nonsense(_) => false,
+    };
+    seen.desired.paused == Paused::All && !under_way
+}
+
 /// Decides what to do next. Pure: the same observation gives the same plan.
 pub fn decide(seen: &Observed) -> Plan {
     let mut aside = Aside::default();
@@ -111,25 +146,22 @@ pub fn decide(seen: &Observed) -> Plan {
     for what in &seen.desired.nonsense {
         aside.note(Reason::AnnotationUnclear, what.clone());
     }
-    match seen.desired.paused {
-        Paused::No => {}
-        Paused::Planned => aside.note(
-            Reason::Paused,
-            "nothing planned is done, though a master that fails is replaced, until the annotation redis-operator.dev/paused is removed",
-        ),
-        Paused::All => {
-            let text = "nothing is done, not even where the master fails, until the annotation redis-operator.dev/paused is removed";
-            aside.note(Reason::Paused, text);
-            return Plan {
-                notes: aside.notes,
-                ..Plan::default()
-            };
-        }
+    if seen.desired.paused != Paused::No {
+        let text = format!(
+            "{}, until the annotation redis-operator.dev/paused is removed",
+            paused(seen)
+        );
+        aside.note(Reason::Paused, text);
     }
     let said = match &seen.record {
+        _ if is_left_alone(seen) => None,
         Found::Record(record) => {
             let view = View::new(seen, record);
-            RULES.iter().find_map(|rule| rule(&view, &mut aside))
+            let rules = match seen.desired.paused {
+                Paused::All => FINISH.as_slice(),
+                Paused::No | Paused::Planned => RULES.as_slice(),
+            };
+            rules.iter().find_map(|rule| rule(&view, &mut aside))
         }
         Found::Absent => start::start(seen, &mut aside),
         Found::Newer(version) => {

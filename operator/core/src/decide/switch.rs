@@ -4,6 +4,7 @@
 use super::view::Living;
 use super::wish::{self, Wish};
 use super::{Aside, Master, Say, View, elect, guard};
+use crate::observed::Paused;
 use crate::plan::{Reason, Step};
 use crate::record::{Outcome, Phase, Process, Record, Stage};
 use std::time::Duration;
@@ -17,10 +18,15 @@ const SOON: Duration = Duration::from_millis(5);
 
 /// Begins a switchover that is wanted, or carries on with the one that is on record.
 pub(super) fn switch(view: &View, aside: &mut Aside) -> Say {
+    let paused = view.seen.desired.paused == Paused::All;
     match view.record.phase {
+        Phase::Switching if paused => {
+            let why = "was not made master: the resource is paused";
+            Some((abort(view, why), "paused: end the switchover"))
+        }
         Phase::Switching => Some(carry_on(view, aside)),
-        Phase::Steady => begin(view, aside),
-        Phase::Electing | Phase::Promoting => None,
+        Phase::Steady if !paused => begin(view, aside),
+        Phase::Steady | Phase::Electing | Phase::Promoting => None,
     }
 }
 

@@ -262,3 +262,83 @@ fn by_hand_one_that_cannot_be_told_anything_is_refused_after_a_minute() {
     assert_eq!(answer(&world).outcome, Outcome::Refused);
     assert!(answer(&world).reason.contains("redis-a-1"), "{:?}", answer(&world));
 }
+
+/// `all` begins nothing; what is under way, and holds clients up, is ended first.
+#[test]
+fn by_hand_paused_altogether_in_the_middle_leaves_a_master_that_serves() {
+    let begin = |killed: bool| {
+        let mut world = World::healthy(3);
+        if killed {
+            world.kill(0);
+        } else {
+            ask(&mut world, "any");
+        }
+        world
+    };
+    for killed in [false, true] {
+        let mut calm = begin(killed);
+        let before = calm.steps;
+        calm.settle();
+        for steps in 1..calm.steps - before {
+            for fault in [Fault::Fail, Fault::CrashAfter] {
+                let mut world = begin(killed);
+                let at = world.steps + steps;
+                world.faults.insert(at, fault);
+                world.until(|world| world.steps >= at);
+                let begun = world.record().term > 1;
+                world.desired.paused = Paused::All;
+                let plan = world.settle_for(Duration::from_secs(10));
+                assert!(reasons(&plan).contains(&Reason::Paused));
+                world.tick(Duration::from_secs(3));
+                assert_eq!(
+                    world.record().phase,
+                    Phase::Steady,
+                    "{fault:?} {steps}{}",
+                    world.story()
+                );
+                if begun || !killed {
+                    assert!(world.write(), "killed {killed} {fault:?} at {steps}{}", world.story());
+                } else {
+                    assert_eq!(world.published(), Some(0), "none is begun");
+                }
+                world.desired.paused = Paused::No;
+                world.settle();
+                world.assert_nothing_lost();
+            }
+        }
+    }
+}
+
+#[test]
+fn by_hand_paused_altogether_a_switchover_that_waits_is_given_up() {
+    let mut world = World::healthy(3);
+    world.stall(1);
+    assert!(world.write());
+    ask(&mut world, &pod_name(1));
+    world.until(|world| world.record().phase == Phase::Switching);
+    world.desired.paused = Paused::All;
+    world.settle_for(Duration::from_millis(100));
+    assert_eq!(world.record().phase, Phase::Steady);
+    assert_eq!((world.published(), world.server(0).paused), (Some(0), None));
+    assert_eq!(answer(&world).outcome, Outcome::Failed);
+    assert!(answer(&world).reason.contains("paused"), "{:?}", answer(&world));
+}
+
+#[test]
+fn by_hand_paused_altogether_leaves_nobody_frozen() {
+    let mut world = World::healthy(3);
+    world.mood(0, Mood::Hung);
+    world.until(|world| world.server(1).follows_nobody() && world.server(2).follows_nobody());
+    assert_eq!(world.record().phase, Phase::Electing);
+    world.mood(0, Mood::Fine);
+    // the record says Steady, and nobody is told to follow
+    world.faults.insert(world.steps + 2, Fault::Fail);
+    world.pass_only();
+    assert_eq!(world.record().phase, Phase::Steady, "{}", world.story());
+    assert!(world.server(1).follows_nobody());
+    world.desired.paused = Paused::All;
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::Paused]);
+    assert!(world.write(), "its guard has its replicas{}", world.story());
+    assert_eq!(world.published(), Some(0));
+}
