@@ -5,7 +5,7 @@ use crate::error::within;
 use crate::objects::{self, Change, Live, Outcome};
 use crate::resource::{Held, PasswordRead, Resource};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Endpoints, Secret};
+use k8s_openapi::api::core::v1::{Endpoints, PodTemplateSpec, Secret};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
@@ -122,6 +122,7 @@ async fn desired(
             Found::Record(record) => record.restarted.as_deref(),
             Found::Absent | Found::Newer(_) | Found::Nonsense(_) => seen.desired.restarted.as_deref(),
         },
+        kept: kept(seen, live.stateful_set.as_deref()),
         replicas: replicas(
             seen,
             &resource.name,
@@ -133,6 +134,13 @@ async fn desired(
         message: refusal.message,
     };
     resources::build(redis, &inputs).map_err(refused)
+}
+
+/// Whatever makes a pod anew, an eviction or a lost node, makes it from the template: one for servers that cannot read what
+/// the running ones write must not be there.
+fn kept<'a>(seen: &Observed, set: Option<&'a StatefulSet>) -> Option<&'a PodTemplateSpec> {
+    seen.desired.incompatible.as_ref()?;
+    Some(&set?.spec.as_ref()?.template)
 }
 
 /// Nothing can be applied now, but members can join all the same: this holder's name alone goes into the StatefulSet, so
@@ -258,4 +266,34 @@ async fn password(
         version,
     });
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis_operator_core::observed::{Desired, Moment, Policy};
+    use std::time::Duration;
+
+    #[test]
+    fn r05_the_template_stays_as_it_is_while_the_wanted_image_is_refused() {
+        let mut seen = Observed {
+            desired: Desired::new(3, Policy::Availability, Duration::from_secs(2), false),
+            holder: "me".to_owned(),
+            record: Found::Absent,
+            instances: BTreeMap::new(),
+            departed: BTreeMap::new(),
+            set_holder: None,
+            slice: None,
+            memory: Default::default(),
+            now: Moment::default(),
+            clock: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let template = json!({ "metadata": { "labels": { "redis": "a" } } });
+        let spec = json!({ "selector": {}, "serviceName": "", "template": template });
+        let set: StatefulSet = serde_json::from_value(json!({ "metadata": {}, "spec": spec })).unwrap();
+        assert_eq!(kept(&seen, Some(&set)), None);
+        seen.desired.incompatible = Some("it is older".to_owned());
+        assert_eq!(json!(kept(&seen, Some(&set)).unwrap()), template);
+        assert_eq!(kept(&seen, None), None);
+    }
 }

@@ -5,6 +5,7 @@ use crate::departed;
 use crate::error::Error;
 use crate::evacuation::evacuating;
 use crate::fail_point;
+use crate::image::obstacle;
 use crate::pods;
 use crate::resource::{Held, Resource};
 use crate::watch::{Target, Watch};
@@ -21,7 +22,6 @@ use redis_operator_core::names;
 use redis_operator_core::observed::{Desired, Instance, Observed};
 use redis_operator_core::record::{Found, Record};
 use redis_operator_core::resources::revision;
-use redis_operator_core::version;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ pub async fn observe(
     }
     Ok(Observed {
         desired: Desired {
-            incompatible: obstacle(&all, written(&record), redis),
+            incompatible: obstacle(&mut held.masters_image, &all, written(&record), redis),
             restarted,
             ..desired(redis)
         },
@@ -205,16 +205,6 @@ fn restart_of(set: &StatefulSet) -> Option<String> {
 fn annotation_of<'a>(set: &'a StatefulSet, name: &str) -> Option<&'a String> {
     let template = set.spec.as_ref()?.template.metadata.as_ref()?;
     template.annotations.as_ref()?.get(name)
-}
-
-/// Why servers of the wanted image cannot follow the master. What another one runs does not matter: it may be the one for
-/// whose sake the change is taken back.
-fn obstacle(pods: &[Arc<Pod>], record: Option<&Record>, redis: &Redis) -> Option<String> {
-    let master = &record?.master.as_ref()?.uid;
-    let pod = pods.iter().find(|pod| pod.uid().as_ref() == Some(master))?;
-    let mut containers = pod.spec.as_ref()?.containers.iter();
-    let server = containers.find(|it| it.name == names::CONTAINER_REDIS)?;
-    version::obstacle(server.image.as_ref()?, &redis.spec.image)
 }
 
 /// What the user asked for, as far as decisions depend on it.

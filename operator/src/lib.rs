@@ -17,6 +17,7 @@ pub mod fail_point;
 #[allow(dead_code, reason = "the tests of whole failovers use it too")]
 mod fake_api;
 pub mod gather;
+pub mod image;
 pub mod invalid;
 pub mod key;
 pub mod lease;

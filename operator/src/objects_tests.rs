@@ -16,6 +16,7 @@ fn desired(holder: &str) -> Resources {
     let passwords = Passwords::derive(b"key", "uid-of-x");
     let inputs = Inputs {
         restarted: None,
+        kept: None,
         passwords: &passwords,
         application_password: None,
         holder,

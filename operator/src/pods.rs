@@ -82,6 +82,12 @@ fn is_outdated(pod: &Pod, set: &StatefulSet) -> bool {
     made_from.is_some() && status.update_revision.is_some() && made_from != status.update_revision.as_ref()
 }
 
+/// The image of a pod's server, as its spec says.
+pub fn image(pod: &Pod) -> Option<&String> {
+    let mut containers = pod.spec.as_ref()?.containers.iter();
+    containers.find(|it| it.name == names::CONTAINER_REDIS)?.image.as_ref()
+}
+
 /// Labels can be worn by anybody; the owner's uid cannot. While the StatefulSet is missing (deleted by hand, with its
 /// pods left alone) its orphans are still the resource's.
 fn belongs(pod: &Pod, redis: &str, stateful_set: Option<&StatefulSet>) -> bool {

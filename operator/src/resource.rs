@@ -3,6 +3,7 @@
 use crate::cluster::Cluster;
 use crate::controller::Context;
 use crate::departed::Memories;
+use crate::image::MastersImage;
 use crate::redis::Login;
 use crate::trace::Trace;
 use crate::watch::{Settings, Watch};
@@ -47,6 +48,8 @@ pub struct Held {
     pub looked: Option<Moment>,
     /// Pods that were there.
     pub pods: Memories,
+    /// What the recorded master runs.
+    pub masters_image: Option<MastersImage>,
     /// The failover under way.
     pub trace: Trace,
     /// The last one that this process completed.

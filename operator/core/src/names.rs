@@ -49,7 +49,7 @@ pub const ANNOTATION_RESTART: &str = "redis-operator.dev/restart";
 pub const ANNOTATION_PAUSED: &str = "redis-operator.dev/paused";
 /// Annotation on the EndpointSlice: the term that published it.
 pub const ANNOTATION_TERM: &str = "redis-operator.dev/term";
-/// Annotation on the pods: hash of the redis.conf that the process has read.
+/// Annotation on the pods: the redis.conf that they are made with. The kubelet shows it to the server as a file.
 pub const ANNOTATION_CONFIG: &str = "redis-operator.dev/config";
 
 /// Annotation on the pods: hash of what the spec says about pods. It changes when the spec does, and not with the operator.

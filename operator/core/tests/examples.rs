@@ -28,6 +28,7 @@ fn each_example_is_understood_whole_and_built() {
             let passwords = Passwords::derive(b"key", "uid");
             let inputs = Inputs {
                 restarted: None,
+                kept: None,
                 passwords: &passwords,
                 application_password: Some("x"),
                 holder: "x",

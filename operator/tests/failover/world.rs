@@ -226,6 +226,7 @@ impl World {
     fn files(&self) -> Files {
         let inputs = Inputs {
             restarted: None,
+            kept: None,
             passwords: &self.passwords,
             application_password: None,
             holder: "test",

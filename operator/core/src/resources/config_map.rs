@@ -1,11 +1,12 @@
-//! The ConfigMap: redis.conf and the probes' scripts, mounted read-only.
+//! The ConfigMap: the probes' scripts, mounted read-only, and redis.conf as the present spec wants it.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::{Owner, probes};
-use crate::{config, credentials, names};
+use crate::{config, names};
 
-/// ConfigMap `redis-<n>`.
+/// ConfigMap `redis-<n>`. Of it pods mount the scripts alone, which the kubelet renews in place. Their redis.conf is in
+/// their own template; the one here is for people, and for pods that an operator made which mounted it from here.
 pub(super) fn config_map(owner: &Owner<'_>) -> ConfigMap {
     let conf = (config::CONFIG_FILE, config::render(&owner.redis.spec));
     let scripts = probes::SCRIPTS.iter().map(|(name, text)| (*name, (*text).to_owned()));
@@ -20,13 +21,4 @@ pub(super) fn config_map(owner: &Owner<'_>) -> ConfigMap {
         ),
         ..ConfigMap::default()
     }
-}
-
-/// Changes exactly when running processes have read another redis.conf. The scripts do not count: the kubelet renews
-/// them in place.
-pub(super) fn revision(owner: &Owner<'_>) -> String {
-    credentials::sha256(&config::render(&owner.redis.spec))
-        .chars()
-        .take(16)
-        .collect()
 }

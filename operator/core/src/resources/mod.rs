@@ -19,7 +19,7 @@ mod validate;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use kube::Resource;
@@ -44,6 +44,9 @@ pub struct Inputs<'a> {
     pub holder: &'a str,
     /// The restart that was accepted last.
     pub restarted: Option<&'a str>,
+    /// The pods' template that stays as it is, where the spec asks for pods that must not come; `None` if the spec may
+    /// have its way.
+    pub kept: Option<&'a PodTemplateSpec>,
     /// Pods to run now. While instances leave it is larger than `spec.replicas`: the operator lowers it by one for each
     /// finished leave.
     pub replicas: i32,

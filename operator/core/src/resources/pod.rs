@@ -1,12 +1,13 @@
 //! The pod: redis-server as PID 1, its probes, its volumes.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, KeyToPath, PodSpec, PodTemplateSpec,
-    SecretVolumeSource, TopologySpreadConstraint, Volume, VolumeMount,
+    ConfigMapProjection, Container, ContainerPort, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource,
+    KeyToPath, ObjectFieldSelector, PodSpec, PodTemplateSpec, ProjectedVolumeSource, SecretVolumeSource,
+    TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Owner, config_map, exporter, filled, non_empty, probes, revision};
+use super::{Owner, exporter, filled, non_empty, probes, revision};
 use crate::api::{self, RedisSpec};
 use crate::{config, credentials, names};
 
@@ -21,7 +22,7 @@ pub(super) fn template(owner: &Owner<'_>, restarted: Option<&str>) -> PodTemplat
     let mut labels = spec.pod_labels.clone();
     labels.extend(names::labels(owner.name));
     let mut annotations = spec.pod_annotations.clone();
-    annotations.insert(names::ANNOTATION_CONFIG.to_owned(), config_map::revision(owner));
+    annotations.insert(names::ANNOTATION_CONFIG.to_owned(), config::render(spec));
     annotations.insert(names::ANNOTATION_SPEC.to_owned(), revision(spec, restarted));
     annotations.extend(restarted.map(|time| (names::ANNOTATION_RESTART.to_owned(), time.to_owned())));
     let exporter = spec
@@ -113,22 +114,58 @@ fn init(spec: &RedisSpec, container: &api::InitContainer) -> Container {
     }
 }
 
-fn volumes(owner: &Owner<'_>) -> Vec<Volume> {
-    let spec = &owner.redis.spec;
-    let item = |key: &str| KeyToPath {
+/// The scripts, and the pod's own redis.conf: the one that it was made with, from its annotation.
+///
+/// From a ConfigMap that pods share, a container that starts again in a pod of the spec before would read the present
+/// file, with directives that its server may not know or a value that no server takes. So what the template says is all
+/// that decides about a pod, the kept one of [`super::Inputs::kept`] too, and there is nothing to name and clear away by
+/// revision.
+fn config(owner: &Owner<'_>) -> Volume {
+    let scripts = ConfigMapProjection {
+        name: names::object(owner.name),
+        items: Some(probes::SCRIPTS.iter().map(|(name, _)| item(name)).collect()),
+        optional: None,
+    };
+    let redis_conf = DownwardAPIVolumeFile {
+        path: config::CONFIG_FILE.to_owned(),
+        field_ref: Some(ObjectFieldSelector {
+            field_path: format!("metadata.annotations['{}']", names::ANNOTATION_CONFIG),
+            ..ObjectFieldSelector::default()
+        }),
+        ..DownwardAPIVolumeFile::default()
+    };
+    let sources = [
+        VolumeProjection {
+            config_map: Some(scripts),
+            ..VolumeProjection::default()
+        },
+        VolumeProjection {
+            downward_api: Some(DownwardAPIProjection {
+                items: Some(vec![redis_conf]),
+            }),
+            ..VolumeProjection::default()
+        },
+    ];
+    Volume {
+        name: names::VOLUME_CONFIG.to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(EXECUTABLE),
+            sources: Some(sources.into()),
+        }),
+        ..Volume::default()
+    }
+}
+
+fn item(key: &str) -> KeyToPath {
+    KeyToPath {
         key: key.to_owned(),
         path: key.to_owned(),
         mode: None,
-    };
-    let config = Volume {
-        name: names::VOLUME_CONFIG.to_owned(),
-        config_map: Some(ConfigMapVolumeSource {
-            name: names::object(owner.name),
-            default_mode: Some(EXECUTABLE),
-            ..ConfigMapVolumeSource::default()
-        }),
-        ..Volume::default()
-    };
+    }
+}
+
+fn volumes(owner: &Owner<'_>) -> Vec<Volume> {
+    let spec = &owner.redis.spec;
     let auth = Volume {
         name: names::VOLUME_AUTH.to_owned(),
         secret: Some(SecretVolumeSource {
@@ -153,7 +190,7 @@ fn volumes(owner: &Owner<'_>) -> Vec<Volume> {
         persistent_volume_claim: volume.persistent_volume_claim.clone(),
         ..Volume::default()
     });
-    [config, auth].into_iter().chain(data).chain(given).collect()
+    [config(owner), auth].into_iter().chain(data).chain(given).collect()
 }
 
 /// The user's constraints, or one over nodes. A selector that the user leaves out is the resource's own, since one

@@ -21,7 +21,10 @@ pub(super) fn stateful_set(owner: &Owner<'_>, inputs: &Inputs<'_>) -> StatefulSe
             replicas: Some(inputs.replicas),
             selector: owner.selector(),
             service_name: Some(names::headless_service(owner.name)),
-            template: pod::template(owner, inputs.restarted),
+            template: inputs
+                .kept
+                .cloned()
+                .unwrap_or_else(|| pod::template(owner, inputs.restarted)),
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
                 type_: Some("OnDelete".to_owned()),

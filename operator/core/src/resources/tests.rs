@@ -23,6 +23,7 @@ fn build_with(redis: &Redis, holder: &str) -> Result<Resources, Refusal> {
         redis,
         &Inputs {
             restarted: None,
+            kept: None,
             passwords: &passwords,
             application_password: None,
             holder,
@@ -165,7 +166,7 @@ fn pods_pass_the_restricted_security_standard() {
         );
     }
     for volume in pod.volumes.unwrap() {
-        assert!(volume.config_map.is_some() || volume.secret.is_some() || volume.empty_dir.is_some());
+        assert!(volume.projected.is_some() || volume.secret.is_some() || volume.empty_dir.is_some());
     }
 }
 
@@ -251,4 +252,58 @@ fn pods_are_outdated_when_redis_conf_or_the_template_changed_and_only_then() {
     assert_eq!(before, template(changed.clone(), "operator-1"));
     changed.config.insert("maxmemory".to_owned(), "1gb".to_owned());
     assert_ne!(before, template(changed, "operator-0"));
+}
+
+/// A container that starts again in an old pod must not read what another spec says.
+#[test]
+fn r05_each_pod_has_the_redis_conf_that_it_was_made_with() {
+    let pod = pod_spec(&built(&redis("a", RedisSpec::new("redis"))));
+    let volume = pod
+        .volumes
+        .unwrap()
+        .into_iter()
+        .find(|it| it.name == names::VOLUME_CONFIG);
+    let sources = json!(volume.unwrap().projected.unwrap().sources);
+    let shared: Vec<_> = sources[0]["configMap"]["items"].as_array().unwrap().iter().collect();
+    assert!(shared.iter().all(|item| item["path"] != "redis.conf"), "{shared:?}");
+    assert_eq!(shared.len(), probes::SCRIPTS.len());
+    let own = &sources[1]["downwardAPI"]["items"][0];
+    assert_eq!(own["path"], "redis.conf");
+    assert_eq!(
+        own["fieldRef"]["fieldPath"],
+        "metadata.annotations['redis-operator.dev/config']"
+    );
+    let mut spec = RedisSpec::new("redis");
+    spec.pod_annotations = [(names::ANNOTATION_CONFIG.to_owned(), "theirs".to_owned())].into();
+    let conf = crate::config::render(&spec);
+    let template = built(&redis("a", spec)).stateful_set.spec.unwrap().template;
+    assert_eq!(
+        template.metadata.unwrap().annotations.unwrap()[names::ANNOTATION_CONFIG],
+        conf
+    );
+}
+
+#[test]
+fn r05_a_template_is_kept_and_the_rest_follows_the_spec() {
+    let before = built(&redis("a", RedisSpec::new("redis:7.2")))
+        .stateful_set
+        .spec
+        .unwrap()
+        .template;
+    let mut spec = RedisSpec::new("redis:7.0");
+    spec.exporter = full().exporter;
+    let passwords = Passwords::derive(b"key", "uid");
+    let inputs = Inputs {
+        restarted: Some("2026-01-31T12:00:00Z"),
+        kept: Some(&before),
+        passwords: &passwords,
+        application_password: None,
+        holder: "operator-0",
+        replicas: 5,
+    };
+    let resources = build(&redis("a", spec), &inputs).unwrap();
+    let set = resources.stateful_set.spec.unwrap();
+    assert_eq!((set.template, set.replicas), (before, Some(5)));
+    let ports = resources.replica_service.spec.unwrap().ports.unwrap();
+    assert_eq!(ports.len(), 2);
 }

@@ -58,6 +58,7 @@ impl Server {
         redis.metadata.uid = Some("uid".to_owned());
         let inputs = Inputs {
             restarted: None,
+            kept: None,
             passwords: &self.passwords,
             application_password: Some(APPLICATION),
             holder: "test",
