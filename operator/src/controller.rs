@@ -1,5 +1,6 @@
 //! Observe, decide, execute, report: one pass per resource at a time.
 
+use crate::absence;
 use crate::args::Args;
 use crate::client::Clients;
 use crate::converge::converge;
@@ -268,9 +269,10 @@ async fn settle(
     seen: &Observed,
     plan: &Plan,
 ) -> Result<Settled, Error> {
-    let troubles = converge(context, resource, held, redis, seen).await;
+    let mut troubles = converge(context, resource, held, redis, seen).await;
+    troubles.extend(absence::explain(context, resource, held, seen).await);
     report(context, resource, held, redis, seen, plan, &troubles).await?;
-    Ok(if troubles.is_empty() {
+    Ok(if troubles.is_empty() && !held.absences.are_fresh() {
         Settled::Done
     } else {
         Settled::Stalled

@@ -1,5 +1,6 @@
 //! The shell of redis-operator: observe, decide, execute, report. What to do is decided in `redis_operator_core`.
 
+pub mod absence;
 pub mod admin;
 pub mod args;
 pub mod client;

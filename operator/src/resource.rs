@@ -1,5 +1,6 @@
 //! One resource under one lease: what is held between passes.
 
+use crate::absence::Absences;
 use crate::cluster::Cluster;
 use crate::controller::Context;
 use crate::departed::Memories;
@@ -50,6 +51,8 @@ pub struct Held {
     pub pods: Memories,
     /// What the recorded master runs.
     pub masters_image: Option<MastersImage>,
+    /// Pods that should be there and are not.
+    pub absences: Absences,
     /// The failover under way.
     pub trace: Trace,
     /// The last one that this process completed.

@@ -6,9 +6,9 @@ use anyhow::{Context, Result, ensure};
 use e2e::harness::{Needs, image, run, spec, spec_with};
 use e2e::space::{Space, call, until};
 use e2e::subject::{Subject, record};
-use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::core::v1::{PersistentVolume, ResourceQuota};
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::fs;
@@ -207,4 +207,33 @@ async fn provide(space: &Space, class: &str, folder: &PathBuf) -> Result<()> {
     .await?;
     call(Api::<StorageClass>::all(client.clone()).create(&post, &serde_json::from_value(class)?)).await?;
     Ok(())
+}
+
+/// Neither a pod nor a condition of the StatefulSet says why a pod is not there, at the first start and in a scale-up alike.
+#[test]
+fn b08_a_pod_that_may_not_be_created_is_named() -> Result<()> {
+    run("b08", Needs::Nodes, async |space| {
+        let quotas = space.api::<ResourceQuota>();
+        let quota =
+            |pods: i32| json!({ "metadata": { "name": "few" }, "spec": { "hard": { "pods": pods.to_string() } } });
+        let none: ResourceQuota = serde_json::from_value(quota(0))?;
+        call(quotas.create(&PostParams::default(), &none)).await?;
+        let raise = async |pods| call(quotas.patch("few", &PatchParams::default(), &Patch::Merge(quota(pods)))).await;
+        let redis = space.apply("a", spec(1)).await?;
+        println!(
+            "b08: {}",
+            redis.says(&["redis-a-0 cannot be created", "quota"], SAY).await?
+        );
+        raise(1).await?;
+        let before = redis.settled(SETTLE).await?;
+        redis.scale(2).await?;
+        println!(
+            "b08: {}",
+            redis.says(&["redis-a-1 cannot be created", "quota"], SAY).await?
+        );
+        redis.ask(&before.master, &["SET", "meanwhile", "served"])?;
+        raise(2).await?;
+        redis.settled(SETTLE).await?;
+        Ok(())
+    })
 }
