@@ -15,6 +15,7 @@ mod elect;
 mod election;
 mod evidence;
 mod histories;
+mod info;
 mod laws;
 mod members;
 mod priority;
