@@ -18,6 +18,7 @@ mod histories;
 mod info;
 mod laws;
 mod members;
+mod patience;
 mod priority;
 mod promotion;
 mod random;

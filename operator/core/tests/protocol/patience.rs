@@ -1,0 +1,227 @@
+//! How long something is waited for, at the very moment at which that ends; and what is looked at again, and when.
+
+use crate::world::{Disk, Link, Mood, World, answer_mut, pod_name};
+use redis_operator_core::decide::decide;
+use redis_operator_core::memory::{Attempts, Misdirected};
+use redis_operator_core::observed::{Observed, Reach};
+use redis_operator_core::plan::Step;
+use redis_operator_core::record::{Phase, Stage};
+use std::time::Duration;
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// Three of which the master has been unreachable for so long.
+fn silent_for(time: Duration) -> (World, Observed) {
+    let mut world = World::healthy(3);
+    world.isolated.insert(pod_name(0));
+    world.observe();
+    world.tick(time);
+    let mut seen = world.observe();
+    let reach = &mut seen.instances.get_mut(&pod_name(0)).unwrap().reach;
+    *reach = Reach::Silent {
+        since: seen.now.before(time),
+        accepts: false,
+    };
+    (world, seen)
+}
+
+fn elects(seen: &Observed) -> bool {
+    decide(seen).why == "elect"
+}
+
+#[test]
+fn d23_a_master_that_answered_in_its_election_is_spared_for_half_a_minute() {
+    let (world, mut seen) = silent_for(ms(5_000));
+    assert!(elects(&seen));
+    let mut spared = |run: &str, ago| {
+        seen.memory.spared = Some((run.to_owned(), seen.now.before(ago)));
+        !elects(&seen)
+    };
+    let run = world.server(0).run.clone();
+    assert!(spared(&run, ms(29_999)));
+    assert!(!spared(&run, ms(30_000)));
+    assert!(!spared("another", ms(0)));
+}
+
+#[test]
+fn d14_an_attempt_that_came_to_nothing_is_followed_by_a_pause() {
+    let (world, mut seen) = silent_for(ms(5_000));
+    let mut pauses = |run: &str, count, ago| {
+        seen.memory.attempts = Some(Attempts {
+            run_id: run.to_owned(),
+            count,
+            last: seen.now.before(ago),
+        });
+        !elects(&seen)
+    };
+    let run = world.server(0).run.clone();
+    for (count, pause) in [(1, 1_000), (2, 2_000), (3, 4_000), (6, 30_000)] {
+        assert!(pauses(&run, count, ms(pause - 1)));
+        assert!(!pauses(&run, count, ms(pause)));
+    }
+    assert!(!pauses("another", 6, ms(0)));
+}
+
+#[test]
+fn d02_the_witnesses_are_asked_again_soon_and_after_a_minute_now_and_then() {
+    let wake = |time| {
+        let (_, mut seen) = silent_for(time);
+        for ordinal in [1, 2] {
+            answer_mut(&mut seen, ordinal)
+                .replication
+                .upstream
+                .as_mut()
+                .unwrap()
+                .heard_seconds = Some(0);
+        }
+        decide(&seen).wake
+    };
+    assert_eq!(wake(ms(5_000)), Some(ms(100)));
+    assert_eq!(wake(ms(59_999)), Some(ms(100)));
+    assert_eq!(wake(ms(60_000)), Some(ms(1_000)));
+    assert_eq!(wake(ms(90_000)), Some(ms(1_000)));
+}
+
+#[test]
+fn e02_no_election_begins_before_a_demoted_master_is_connected() {
+    let mut world = World::healthy(3);
+    let now = world.now;
+    world.hang_up_on(&pod_name(0));
+    world.server_mut(0).follow("127.0.0.1", now);
+    world.operator.withheld.insert(pod_name(0));
+    world.new_operator();
+    world.settle_for(ms(3_000));
+    assert_eq!((world.record().phase, world.record().term), (Phase::Steady, 1));
+    world.operator.withheld.clear();
+    world.settle_for(ms(3_000));
+    assert_eq!(world.record().term, 2);
+}
+
+#[test]
+fn e18_one_that_goes_soon_is_elected_only_if_it_alone_has_the_data() {
+    let mut world = World::healthy(3);
+    world.desired.replicas = 2;
+    world.server_mut(2).priority = 10;
+    world.kill(0);
+    world.settle_for(ms(1_500));
+    assert_eq!(world.published(), Some(1), "2 is beyond the wanted replicas");
+    let mut world = World::healthy(3);
+    world.pod_mut(1).deleting = true;
+    world.kill(0);
+    world.settle_for(ms(1_500));
+    assert_eq!(world.published(), Some(2), "1 is being deleted");
+}
+
+#[test]
+fn r18_a_pod_that_is_being_deleted_is_not_admitted() {
+    let mut world = World::healthy(3);
+    world.restart(2);
+    world.delete(2);
+    world.settle_for(ms(3_000));
+    let run = world.server(2).run.clone();
+    assert!(
+        world
+            .record()
+            .members
+            .values()
+            .all(|member| member.process.run_id != run)
+    );
+}
+
+#[test]
+fn r03_a_member_about_to_be_full_is_looked_at_sooner_than_one_whose_link_is_quiet() {
+    let mut world = World::healthy(3);
+    let mut record = world.record();
+    record.members.get_mut(&pod_name(1)).unwrap().stage = Stage::Joining;
+    record.quorum = 1;
+    world.put_record(Some(serde_json::to_value(record).unwrap()));
+    let mut seen = world.observe();
+    let mut wake = |heard, link_up| {
+        let it = &mut answer_mut(&mut seen, 1).replication;
+        it.offset = 0;
+        let upstream = it.upstream.as_mut().unwrap();
+        (upstream.heard_seconds, upstream.link_up) = (heard, link_up);
+        let plan = decide(&seen);
+        assert_eq!(plan.steps, []);
+        plan.wake
+    };
+    assert_eq!(wake(Some(0), true), Some(ms(10)));
+    assert_eq!(wake(Some(1), true), Some(ms(10)));
+    assert_eq!(wake(Some(2), true), Some(ms(200)));
+    assert_eq!(wake(Some(9), true), Some(ms(200)));
+    assert_eq!(wake(Some(0), false), Some(ms(200)));
+}
+
+#[test]
+fn d10_a_restart_waits_a_minute_for_those_that_do_not_answer() {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    for ordinal in 0..3 {
+        world.restart(ordinal);
+    }
+    world.mood(2, Mood::Loading);
+    let mut seen = world.observe();
+    let mut waits = |time| {
+        seen.memory.nobody_since = Some(seen.now.before(time));
+        let plan = decide(&seen);
+        let left = (plan.why == "wait for pods").then_some(plan.wake).flatten();
+        assert_eq!(
+            left.is_none(),
+            plan.steps.iter().any(|step| matches!(step, Step::Record(_))),
+            "{plan:?}"
+        );
+        left
+    };
+    assert_eq!(waits(ms(0)), Some(ms(60_000)));
+    assert_eq!(waits(ms(59_999)), Some(ms(1)));
+    assert_eq!(waits(ms(60_000)), None);
+    assert_eq!(waits(ms(90_000)), None);
+}
+
+#[test]
+fn f17_a_fence_opens_three_seconds_after_the_last_client_was_sent_away_or_after_half_a_minute() {
+    let mut world = World::healthy(3);
+    world.server_mut(1).serves = false;
+    let run = world.server(1).run.clone();
+    let mut seen = world.observe();
+    let mut wakes = |grown: u64, began: u64| {
+        let at = |ago| Some(seen.now.before(ms(ago)));
+        let misdirected = Misdirected {
+            count: 0,
+            grown: at(grown),
+            began: at(began),
+        };
+        seen.memory.misdirected.insert(run.clone(), misdirected);
+        let plan = decide(&seen);
+        assert_eq!(
+            plan.wake.is_none(),
+            plan.steps.iter().any(|step| matches!(step, Step::Serve(_))),
+            "{plan:?}"
+        );
+        plan.wake
+    };
+    assert_eq!(wakes(0, 10_000), Some(ms(3_000)));
+    assert_eq!(wakes(2_999, 10_000), Some(ms(1)));
+    assert_eq!(wakes(3_000, 10_000), None);
+    assert_eq!(wakes(0, 29_999), Some(ms(3_000)));
+    assert_eq!(wakes(0, 30_000), None);
+}
+
+#[test]
+fn f12_a_replica_keeps_its_label_for_three_seconds_without_a_link() {
+    let mut world = World::healthy(3);
+    world.server_mut(1).link = Link::Down(None);
+    world.cut.insert((pod_name(1), pod_name(0)));
+    let mut seen = world.observe();
+    let mut labelled = |down| {
+        let upstream = answer_mut(&mut seen, 1).replication.upstream.as_mut().unwrap();
+        (upstream.link_up, upstream.down_seconds) = (false, Some(down));
+        let plan = decide(&seen);
+        let off = plan.steps.iter().any(|step| matches!(step, Step::Label { .. }));
+        (!off, plan.wake)
+    };
+    assert_eq!(labelled(2), (true, Some(ms(1_000))));
+    assert!(!labelled(3).0);
+    assert!(!labelled(4).0);
+}
