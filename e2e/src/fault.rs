@@ -7,6 +7,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use std::path::Path;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long the kernel may take to end a process.
+const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// The first process of a container, as the node sees it. Found beforehand, so that the fault itself takes no time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +66,24 @@ impl Process {
         Ok(at)
     }
 
+    /// Ends it and waits until the kernel is done with it: on a busy machine that is later than the signal, and whoever asks
+    /// in between whether it runs is told that it does.
+    pub fn end(&self) -> Result<Micros> {
+        let at = self.send(Signal::Kill)?;
+        let limit = Instant::now() + END_LIMIT;
+        // what a process that nobody has waited for yet has lost already
+        while Path::new(&format!("/proc/{}/ns/net", self.pid)).exists() {
+            ensure!(
+                Instant::now() < limit,
+                "process {} of {} does not end",
+                self.pid,
+                self.pod
+            );
+            sleep(Duration::from_millis(5));
+        }
+        Ok(at)
+    }
+
     /// A component of the cluster.
     pub fn component(local: &Local, node: &str, name: &str) -> Result<Self> {
         let pid = local.component(node, name)?;
@@ -107,6 +130,17 @@ mod tests {
         assert_eq!(pid(listed, "abcd"), Some(4711));
         assert_eq!(pid(listed, "abc"), None);
         assert_eq!(pid(listed, "x"), None);
+    }
+
+    #[test]
+    fn who_ends_a_process_waits_for_its_end() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let process = Process {
+            pod: "p".to_owned(),
+            pid: child.id(),
+        };
+        process.end().unwrap();
+        assert!(child.try_wait().unwrap().is_some());
     }
 
     #[test]

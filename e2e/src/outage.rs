@@ -85,7 +85,7 @@ pub struct Killed {
 impl Killed {
     /// Kills it.
     pub fn component(local: &Local, node: &str, name: &'static str) -> Result<Self> {
-        Process::component(local, node, name)?.send(Signal::Kill)?;
+        Process::component(local, node, name)?.end()?;
         Ok(Self {
             local: local.clone(),
             node: node.to_owned(),
