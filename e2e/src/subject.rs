@@ -23,6 +23,9 @@ use tokio::time::timeout;
 /// How long a question to an instance may take: some write to a disk.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// So many read: which of the replicas one is led to is chance, and one of them has to stay healthy.
+const READERS: usize = 2;
+
 /// One Redis in a namespace.
 #[derive(Clone)]
 pub struct Subject {
@@ -30,6 +33,8 @@ pub struct Subject {
     pub space: Space,
     /// Its name.
     pub name: String,
+    /// How many read from its replicas in a trial.
+    pub readers: usize,
 }
 
 /// A resource that is whole: master published, every wanted replica a full member, labels and slice in agreement.
@@ -65,7 +70,13 @@ impl Subject {
         Self {
             space: space.clone(),
             name: name.to_owned(),
+            readers: READERS,
         }
+    }
+
+    /// Without readers in its trials: behind `-replica` are pods alone that Kubernetes calls ready.
+    pub fn unread(self) -> Self {
+        Self { readers: 0, ..self }
     }
 
     /// The resource as it is now.

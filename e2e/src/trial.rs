@@ -25,9 +25,6 @@ const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// How long the rest may take: restart of the container, kubelet's back-off included, and joining.
 const SETTLE_LIMIT: Duration = Duration::from_secs(90);
 
-/// So many readers: which of the replicas one is led to is chance, and one of them has to stay healthy.
-const READERS: usize = 2;
-
 /// Whether the master has to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -67,7 +64,7 @@ pub async fn under_writes(
         writers.push((wait, subject.client(&before, &key, Does::Write { wait }).await?));
     }
     let (_, plain) = writers.first().context("a writer")?;
-    for _ in 0..READERS {
+    for _ in 0..subject.readers {
         readers.push(subject.client(&before, &plain.key, Does::Read).await?);
     }
     everybody(&mut writers, &mut readers, 0).await?;
