@@ -156,8 +156,8 @@ async fn a_loading_dataset_counts_as_alive_and_is_told() {
     // Some 5 s, looking up 40 times a second.
     let slow = "key-load-delay 200\nloading-process-events-interval-bytes 1024";
     server.restart(&ServerOptions {
-        fenced: true,
         lines: slow.to_owned(),
+        ..ServerOptions::default()
     });
     let connection = server.connection().await;
     let answer = connection.probe(Moment(0)).await.unwrap();

@@ -58,8 +58,8 @@ async fn synced(replica: &Connection, master: &Connection) {
 
 fn with(lines: &str) -> ServerOptions {
     ServerOptions {
-        fenced: true,
         lines: lines.to_owned(),
+        ..ServerOptions::default()
     }
 }
 
@@ -169,6 +169,7 @@ async fn one_that_is_frozen_within_its_first_full_sync_has_nothing() {
         Server::start(&ServerOptions {
             fenced: false,
             lines: "rdb-key-save-delay 100000".to_owned(),
+            ..ServerOptions::default()
         }),
         Server::fenced(),
     );

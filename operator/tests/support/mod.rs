@@ -6,6 +6,7 @@ pub(crate) mod stub;
 
 pub(crate) use client::Client;
 use redis_operator::redis::{Connection, Login};
+use std::ffi::OsString;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -64,6 +65,8 @@ replica-serve-stale-data no
 pub(crate) struct ServerOptions {
     /// As a replica of nothing that serves nobody.
     pub(crate) fenced: bool,
+    /// What the machine has installed, whatever REDIS_SERVER names.
+    pub(crate) installed: bool,
     /// Further lines of its configuration.
     pub(crate) lines: String,
 }
@@ -72,6 +75,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             fenced: true,
+            installed: false,
             lines: String::new(),
         }
     }
@@ -213,12 +217,25 @@ fn run(ip: IpAddr, dir: &Path, options: &ServerOptions) -> Child {
     let config = format!("{own}{OWNED}{fence}{USERS}{}\n", options.lines);
     let path = dir.join("redis.conf");
     fs::write(&path, config).unwrap();
+    if options.installed {
+        return spawn_program(INSTALLED.into(), &path);
+    }
     spawn(&path)
+}
+
+const INSTALLED: &str = "redis-server";
+
+/// What REDIS_SERVER names.
+pub(crate) fn other_program() -> Option<OsString> {
+    std::env::var_os("REDIS_SERVER")
 }
 
 /// A server of that configuration: what REDIS_SERVER names, else the machine's redis-server.
 pub(crate) fn spawn(config: &Path) -> Child {
-    let program = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+    spawn_program(other_program().unwrap_or_else(|| INSTALLED.into()), config)
+}
+
+fn spawn_program(program: OsString, config: &Path) -> Child {
     let mut command = Command::new(&program);
     let child = command.arg(config).stdout(Stdio::null()).spawn();
     child.unwrap_or_else(|error| {
