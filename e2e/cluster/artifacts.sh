@@ -6,11 +6,13 @@
 KUBERNETES=1.34.2                # must agree with kube/go.mod
 EXPORTER=v1.74.0                 # must agree with exporter/go.mod
 SUITE=bookworm                   # its redis-server is 7.0
+NEWER=trixie                     # its valkey-server is 8.1
 
 # The name that each image has in the cluster; the public ones, so that examples run here unchanged.
 declare -A IMAGE=(
   [pause]=localhost/pause:1
   [redis]=docker.io/library/redis:7.0
+  [valkey]=docker.io/valkey/valkey:8.1
   [exporter]=docker.io/oliver006/redis_exporter:$EXPORTER
 )
 
@@ -20,7 +22,8 @@ key() {
     case $1 in
       kube) cat "$HERE"/kube/*.go "$HERE"/kube/go.{mod,sum}; go env GOVERSION; echo $KUBERNETES ;;
       pause) cat "$HERE"/images/pause.* ;;
-      redis) cat "$HERE"/images/redis.Dockerfile; echo $SUITE ;;
+      redis) cat "$HERE"/images/redis.Dockerfile; echo $SUITE; declare -f debian ;;
+      valkey) cat "$HERE"/images/valkey.Dockerfile; echo $NEWER; declare -f debian ;;
       exporter) cat "$HERE"/images/exporter.Dockerfile "$HERE"/exporter/go.*; go env GOVERSION; echo $EXPORTER ;;
     esac
     echo "${IMAGE[$1]:-}"
@@ -45,13 +48,28 @@ make_pause() {
 }
 
 make_redis() {
+  debian $SUITE redis redis-server,redis-tools "$1/rootfs.tar"
+  make_image redis "$1"
+}
+
+# Like the public image it has the names of redis, too.
+make_valkey() {
   # shellcheck disable=SC2016 # expanded by mmdebstrap: $1 is the new root
-  mmdebstrap --quiet --variant=essential --include=redis-server,redis-tools \
+  debian $NEWER valkey valkey-server,valkey-tools "$1/rootfs.tar" \
+    --customize-hook='for name in server cli; do ln -sf valkey-$name "$1/usr/bin/redis-$name"; done'
+  make_image valkey "$1"
+}
+
+# debian SUITE USER PACKAGES FILE [OPTION...]: a small root with these packages, and the user of the public images.
+debian() {
+  local suite=$1 user=$2 packages=$3 file=$4
+  shift 4
+  # shellcheck disable=SC2016 # expanded by mmdebstrap: $1 is the new root
+  mmdebstrap --quiet --variant=essential --include="$packages" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --essential-hook='echo redis:x:999:999::/data:/usr/sbin/nologin >>"$1/etc/passwd"; echo redis:x:999: >>"$1/etc/group"' \
-    $SUITE "$1/rootfs.tar"
-  make_image redis "$1"
+    --essential-hook='echo '"$user"':x:999:999::/data:/usr/sbin/nologin >>"$1/etc/passwd"; echo '"$user"':x:999: >>"$1/etc/group"' \
+    "$@" "$suite" "$file"
 }
 
 make_exporter() {
