@@ -67,6 +67,11 @@ pub fn exporter_image() -> String {
     env::var("E2E_EXPORTER_IMAGE").unwrap_or_else(|_| "docker.io/oliver006/redis_exporter:v1.74.0".to_owned())
 }
 
+/// An image whose servers read what those of [`image`] write, and not the other way.
+pub fn newer_image() -> String {
+    env::var("E2E_NEWER_IMAGE").unwrap_or_else(|_| "docker.io/valkey/valkey:8.1".to_owned())
+}
+
 /// A spec with this many instances and every default.
 pub fn spec(replicas: i32) -> Value {
     json!({ "replicas": replicas, "image": image() })

@@ -1,6 +1,12 @@
 //! What an upgrade to another server and the way back come to, by real processes: the redis-server that the machine has
 //! installed, and the one that REDIS_SERVER names. `scripts/stage valkey` has both.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 mod support;
 

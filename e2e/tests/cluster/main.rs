@@ -19,6 +19,7 @@ mod roll;
 mod scaling;
 mod silence;
 mod switchover;
+mod upgrade;
 
 use anyhow::Result;
 use e2e::fault::Signal;

@@ -11,6 +11,7 @@ use e2e::pod::{node, restarts};
 use e2e::space::until;
 use e2e::subject::{Settled, Subject};
 use e2e::trial::{self, Expect, Verdict};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use redis_operator_core::names;
 use serde_json::{Value, json};
@@ -26,8 +27,8 @@ fn change() -> Value {
 }
 
 /// Uids by name.
-fn uids(settled: &Settled) -> BTreeMap<String, String> {
-    let uid = |pod: &k8s_openapi::api::core::v1::Pod| (pod.name_any(), pod.uid().unwrap_or_default());
+pub(crate) fn uids(settled: &Settled) -> BTreeMap<String, String> {
+    let uid = |pod: &Pod| (pod.name_any(), pod.uid().unwrap_or_default());
     settled.pods().map(uid).collect()
 }
 
@@ -36,8 +37,7 @@ async fn begun(redis: &Subject, before: &Settled) -> Result<()> {
     let old = uids(before);
     until("the first replica to be replaced", SETTLE, async || {
         let now = redis.pods().await?;
-        let other =
-            |pod: &k8s_openapi::api::core::v1::Pod| old.get(&pod.name_any()) != Some(&pod.uid().unwrap_or_default());
+        let other = |pod: &Pod| old.get(&pod.name_any()) != Some(&pod.uid().unwrap_or_default());
         Ok(now.iter().any(other))
     })
     .await
