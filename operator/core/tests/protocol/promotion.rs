@@ -1,9 +1,9 @@
 //! One is claimed: when it is promoted and published, and when another one is elected instead.
 
-use crate::world::{Fault, Mood, World, answer_mut, pod_name, reasons};
+use crate::world::{Disk, Fault, Mood, World, answer_mut, pod_name, reasons};
 use redis_operator_core::decide::decide;
 use redis_operator_core::names::replication_user;
-use redis_operator_core::observed::{Observed, Policy};
+use redis_operator_core::observed::{Observed, Policy, Slice};
 use redis_operator_core::plan::{Reason, Step};
 use redis_operator_core::record::{Phase, Stage};
 use redis_operator_core::replication::Role;
@@ -115,6 +115,14 @@ fn e29_a_claimed_one_is_passed_over_when_it_was_silent_for_long_enough() {
 }
 
 #[test]
+fn e29_availability_goes_on_without_a_claimed_one_whose_master_is_proved_to_have_ended() {
+    let mut world = claimed(3);
+    world.isolated.insert(pod_name(1));
+    let took = world.until(|world| world.published() == Some(2));
+    assert!(took >= ms(2_000) && took < ms(3_000), "{took:?}");
+}
+
+#[test]
 fn e29_a_master_that_answers_again_before_its_successor_is_published_stays() {
     let mut world = World::healthy(3);
     world.mood(0, Mood::Hung);
@@ -172,4 +180,30 @@ fn d01_a_promoted_one_has_the_users_of_those_who_will_follow_it() {
         users.contains(&user(0)) && users.contains(&user(2)) && !users.contains(&user(1)),
         "{users:?}"
     );
+}
+
+#[test]
+fn e22_at_a_first_start_one_that_is_not_as_it_was_claimed_is_claimed_again_once_it_is_frozen() {
+    let mut world = World::new(3, Disk::Memory);
+    world.faults.insert(2, Fault::Fail);
+    world.until(|world| world.record.is_some() && world.record().phase == Phase::Promoting);
+    let record = world.record();
+    assert!(record.master.is_none() && !world.server(0).master);
+    let mut seen = world.observe();
+    seen.slice = Some(Slice {
+        target: None,
+        address: None,
+        holder: seen.holder.clone(),
+        term: 0,
+    });
+    answer_mut(&mut seen, 0).replication.offset += 10;
+    let plan = decide(&seen);
+    let [Step::Record(next), Step::Promote { claim, .. }] = plan.steps.as_slice() else {
+        panic!("{plan:?}");
+    };
+    assert_eq!((next.term, next.claim.as_ref()), (record.term + 1, Some(claim)));
+    assert_eq!(claim.offset, record.claim.unwrap().offset + 10);
+    let it = &mut answer_mut(&mut seen, 0).replication;
+    it.upstream.as_mut().unwrap().host = "10.0.0.99".to_owned();
+    assert_eq!(decide(&seen).why, "freeze again");
 }

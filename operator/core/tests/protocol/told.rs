@@ -1,0 +1,269 @@
+//! What people are told: the status of a resource, from what is observed.
+
+use crate::world::{Link, Mood, World, answer_mut, pod_name};
+use redis_operator_core::api::{Redis, RedisSpec, RedisStatus};
+use redis_operator_core::decide::decide;
+use redis_operator_core::names;
+use redis_operator_core::observed::{Observed, Paused, Reach};
+use redis_operator_core::plan::{Note, Plan, Reason};
+use redis_operator_core::record::{Found, Outcome, Phase, Request, Stage};
+use redis_operator_core::status::{Trouble, status, tells_the_same};
+use std::time::Duration;
+
+fn redis() -> Redis {
+    Redis::new("a", RedisSpec::new("redis:7.0"))
+}
+
+fn told(seen: &Observed) -> RedisStatus {
+    status(&redis(), seen, &decide(seen), &[], None)
+}
+
+/// Whether a condition holds, its reason and its message.
+fn condition(status: &RedisStatus, type_: &str) -> (bool, String, String) {
+    let it = status.conditions.iter().find(|it| it.type_ == type_).unwrap();
+    assert_eq!(it.status, if it.status == "True" { "True" } else { "False" });
+    (it.status == "True", it.reason.clone(), it.message.clone())
+}
+
+fn is(status: &RedisStatus, type_: &str, reason: &str) -> bool {
+    let (holds, why, _) = condition(status, type_);
+    assert_eq!(why, reason, "{type_}");
+    holds
+}
+
+fn observed() -> Observed {
+    World::healthy(3).observe()
+}
+
+fn record(seen: &mut Observed, change: impl Fn(&mut redis_operator_core::record::Record)) {
+    let Found::Record(record) = &mut seen.record else {
+        panic!()
+    };
+    change(record);
+}
+
+fn states(status: &RedisStatus) -> Vec<&str> {
+    status.instances.iter().map(|it| it.state.as_deref().unwrap()).collect()
+}
+
+#[test]
+fn a_healthy_resource_is_ready() {
+    let it = told(&observed());
+    assert_eq!(
+        (it.replicas, it.ready.as_deref(), it.ready_replicas),
+        (Some(3), Some("3/3"), Some(3))
+    );
+    assert_eq!(
+        (it.synced, it.master.as_deref(), it.safe_wait),
+        (Some(2), Some("redis-a-0"), Some(1))
+    );
+    assert_eq!(
+        (it.summary.as_deref(), it.selector.as_deref()),
+        (Some("Ready"), Some("redis=a"))
+    );
+    let text = "redis-a-0 is published, 2 replicas are in sync".to_owned();
+    assert_eq!(condition(&it, "Ready"), (true, "Serving".to_owned(), text));
+    assert_eq!(
+        condition(&it, "Available"),
+        (true, "Published".to_owned(), "redis-a-0 takes writes".to_owned())
+    );
+    assert!(!is(&it, "Paused", "No") && !is(&it, "Stalled", "GoingOn"));
+    assert_eq!(states(&it), ["Serving", "Synced", "Synced"]);
+    let roles: Vec<_> = it.instances.iter().map(|it| it.role.as_deref().unwrap()).collect();
+    assert_eq!(roles, [names::ROLE_MASTER, names::ROLE_REPLICA, names::ROLE_REPLICA]);
+    let lags: Vec<_> = it.instances.iter().map(|it| it.lag).collect();
+    assert_eq!(lags, [None, Some(0), Some(0)]);
+    let [first, second, _] = it.instances.as_slice() else {
+        panic!()
+    };
+    assert_eq!(
+        (second.offset, second.priority, second.node.as_deref()),
+        (first.offset, Some(100), Some("node-1"))
+    );
+}
+
+#[test]
+fn a_resource_is_not_ready_while_anything_is_missing() {
+    let summary = |change: &dyn Fn(&mut Observed)| {
+        let mut seen = observed();
+        change(&mut seen);
+        let it = status(&redis(), &seen, &Plan::default(), &[], None);
+        (
+            is_ready(&it),
+            it.summary.clone().unwrap(),
+            condition(&it, "Available").0,
+        )
+    };
+    let joining = (false, "ReplicasJoining".to_owned(), true);
+    assert_eq!(summary(&|_| {}), (true, "Ready".to_owned(), true));
+    assert_eq!(summary(&|seen| answer_mut(seen, 0).guard = 0), joining, "E is not G");
+    let stage =
+        |stage| move |seen: &mut Observed| record(seen, |it| it.members.get_mut(&pod_name(1)).unwrap().stage = stage);
+    assert_eq!(summary(&stage(Stage::Joining)), joining);
+    assert_eq!(summary(&|seen| answer_mut(seen, 1).serves = false), joining, "fenced");
+    let unlinked = |seen: &mut Observed| answer_mut(seen, 1).replication.upstream.as_mut().unwrap().link_up = false;
+    assert_eq!(summary(&unlinked), joining);
+    assert_eq!(
+        summary(&|seen| seen.instances.get_mut(&pod_name(1)).unwrap().stale = true),
+        joining
+    );
+    assert_eq!(summary(&|seen| seen.desired.replicas = 2), joining, "a pod too many");
+    assert_eq!(summary(&|seen| seen.desired.replicas = 4), joining, "a pod too few");
+    let starting = (false, "Starting".to_owned(), false);
+    assert_eq!(summary(&|seen| seen.slice = None), starting, "not published");
+    assert_eq!(summary(&|seen| seen.slice.as_mut().unwrap().target = None), starting);
+    assert_eq!(summary(&|seen| record(seen, |it| it.phase = Phase::Electing)), starting);
+    assert_eq!(summary(&|seen| seen.record = Found::Absent), starting);
+}
+
+fn is_ready(status: &RedisStatus) -> bool {
+    condition(status, "Ready").0
+}
+
+#[test]
+fn what_somebody_has_to_put_right_comes_first() {
+    let trouble = Trouble {
+        reason: "NameTaken".to_owned(),
+        message: "somebody else's".to_owned(),
+    };
+    let note = |reason| Plan {
+        notes: vec![Note {
+            reason,
+            message: "a note".to_owned(),
+        }],
+        ..Plan::default()
+    };
+    let it = status(
+        &redis(),
+        &observed(),
+        &note(Reason::Rolling),
+        std::slice::from_ref(&trouble),
+        None,
+    );
+    assert!(!is(&it, "Ready", "NameTaken") && is(&it, "Available", "Published"));
+    assert_eq!(
+        condition(&it, "Stalled"),
+        (true, "NameTaken".to_owned(), "somebody else's".to_owned())
+    );
+    let mut seen = observed();
+    answer_mut(&mut seen, 0).guard = 0;
+    let with = |plan: &Plan| status(&redis(), &seen, plan, &[], None);
+    let it = with(&note(Reason::WaitingForPods));
+    assert!(
+        !is(&it, "Ready", "WaitingForPods") && !is(&it, "Stalled", "GoingOn"),
+        "it goes on by itself"
+    );
+    let it = with(&note(Reason::MasterUnclear));
+    assert!(!is(&it, "Ready", "MasterUnclear") && is(&it, "Stalled", "MasterUnclear"));
+    let mut seen = observed();
+    seen.desired.paused = Paused::Planned;
+    assert!(is(&told(&seen), "Paused", "Planned"));
+}
+
+#[test]
+fn a_pod_that_cannot_run_is_named_with_what_kubernetes_says() {
+    let mut seen = observed();
+    let says = |seen: &Observed, class: Option<&str>| {
+        let mut spec = serde_json::to_value(RedisSpec::new("redis:7.0")).unwrap();
+        spec["storage"] = serde_json::json!({"size": "1Gi", "storageClassName": class});
+        let redis = Redis::new("a", serde_json::from_value(spec).unwrap());
+        condition(&status(&redis, seen, &Plan::default(), &[], None), "Stalled").2
+    };
+    let claim = "unbound immediate PersistentVolumeClaims";
+    let pod = seen.instances.get_mut(&pod_name(2)).unwrap();
+    pod.trouble = Some(claim.to_owned());
+    assert_eq!(says(&seen, Some("fast")), "nothing waits for a person", "it answers");
+    seen.instances.get_mut(&pod_name(2)).unwrap().reach = Reach::Untried;
+    assert_eq!(says(&seen, None), format!("redis-a-2: {claim}"));
+    assert!(says(&seen, Some("fast")).starts_with(&format!("redis-a-2: {claim}; has storage class fast")));
+    seen.instances.get_mut(&pod_name(2)).unwrap().trouble = Some("no such image".to_owned());
+    assert_eq!(says(&seen, Some("fast")), "redis-a-2: no such image");
+}
+
+#[test]
+fn each_instance_says_what_it_does() {
+    let state = |change: &dyn Fn(&mut World)| {
+        let mut world = World::healthy(3);
+        change(&mut world);
+        let it = told(&world.observe());
+        states(&it)[1].to_owned()
+    };
+    let stage = |stage| {
+        move |world: &mut World| {
+            let mut record = world.record();
+            record.members.get_mut(&pod_name(1)).unwrap().stage = stage;
+            world.put_record(Some(serde_json::to_value(record).unwrap()));
+        }
+    };
+    assert_eq!(state(&stage(Stage::Joining)), "Joining");
+    assert_eq!(state(&stage(Stage::Leaving)), "Leaving");
+    assert_eq!(state(&|world| world.restart(1)), "Fenced");
+    assert_eq!(state(&|world| world.mood(1, Mood::Loading)), "Loading");
+    assert_eq!(state(&|world| world.mood(1, Mood::Busy)), "Busy");
+    assert_eq!(state(&|world| world.kill(1)), "Down");
+    assert_eq!(state(&|world| world.mood(1, Mood::Hung)), "Silent");
+    assert_eq!(state(&|world| world.pod_mut(1).address.clear()), "Starting");
+    let mut world = World::healthy(3);
+    world.restart(0);
+    let it = told(&world.observe());
+    assert_eq!(
+        (states(&it)[0], it.instances[0].role.as_deref()),
+        ("Fenced", Some("replica")),
+        "another process"
+    );
+}
+
+#[test]
+fn a_lag_is_in_bytes_and_never_below_zero() {
+    let mut seen = observed();
+    answer_mut(&mut seen, 1).replication.offset -= 30;
+    answer_mut(&mut seen, 2).replication.offset += 30;
+    let lags: Vec<_> = told(&seen).instances.iter().map(|it| it.lag).collect();
+    assert_eq!(lags, [None, Some(30), Some(0)]);
+}
+
+#[test]
+fn offsets_alone_are_no_reason_to_write_a_status() {
+    let seen = observed();
+    let mut moved = seen.clone();
+    answer_mut(&mut moved, 1).replication.offset -= 30;
+    let (before, after) = (told(&seen), told(&moved));
+    assert!(before != after && tells_the_same(&before, &after));
+    let mut other = before.clone();
+    other.master = None;
+    assert!(!tells_the_same(&before, &other));
+}
+
+#[test]
+fn by_hand_what_was_asked_for_is_answered_in_the_status() {
+    let mut seen = observed();
+    assert_eq!((told(&seen).switchover, told(&seen).restart), (None, None));
+    for (value, request) in [("any", Some("any")), ("", None)] {
+        record(&mut seen, |it| {
+            it.request = Some(Request {
+                value: value.to_owned(),
+                outcome: Outcome::Refused,
+                from: None,
+                reason: "priority 0".to_owned(),
+                at: "then".to_owned(),
+            });
+        });
+        let answer = told(&seen).switchover.unwrap();
+        assert_eq!(answer.request.as_deref(), request);
+        assert_eq!(
+            (answer.outcome.as_deref(), answer.reason.as_deref()),
+            (Some("Refused"), Some("priority 0"))
+        );
+    }
+}
+
+#[test]
+fn f12_a_replica_whose_link_is_down_is_not_counted_as_synced() {
+    let mut world = World::healthy(3);
+    world.cut.insert((pod_name(1), pod_name(0)));
+    world.server_mut(1).link = Link::Down(None);
+    world.settle_for(Duration::from_secs(1));
+    let it = told(&world.observe());
+    assert_eq!((it.synced, it.ready.as_deref()), (Some(1), Some("2/3")));
+    assert!(!is_ready(&it));
+}
