@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn o02_a_pod_that_is_refused_is_named_with_the_reason() {
+    fn b09_a_pod_that_is_refused_is_named_with_the_reason() {
         let mut absences = Absences::default();
         absences.note(["redis-a-1".to_owned()].into(), at(0));
         absences.learn(&events(&[failed("redis-a-1", 1)]));

@@ -211,8 +211,8 @@ async fn provide(space: &Space, class: &str, folder: &PathBuf) -> Result<()> {
 
 /// Neither a pod nor a condition of the StatefulSet says why a pod is not there, at the first start and in a scale-up alike.
 #[test]
-fn b08_a_pod_that_may_not_be_created_is_named() -> Result<()> {
-    run("b08", Needs::Nodes, async |space| {
+fn b09_a_pod_that_may_not_be_created_is_named() -> Result<()> {
+    run("b09", Needs::Nodes, async |space| {
         let quotas = space.api::<ResourceQuota>();
         let quota =
             |pods: i32| json!({ "metadata": { "name": "few" }, "spec": { "hard": { "pods": pods.to_string() } } });
@@ -221,14 +221,14 @@ fn b08_a_pod_that_may_not_be_created_is_named() -> Result<()> {
         let raise = async |pods| call(quotas.patch("few", &PatchParams::default(), &Patch::Merge(quota(pods)))).await;
         let redis = space.apply("a", spec(1)).await?;
         println!(
-            "b08: {}",
+            "b09: {}",
             redis.says(&["redis-a-0 cannot be created", "quota"], SAY).await?
         );
         raise(1).await?;
         let before = redis.settled(SETTLE).await?;
         redis.scale(2).await?;
         println!(
-            "b08: {}",
+            "b09: {}",
             redis.says(&["redis-a-1 cannot be created", "quota"], SAY).await?
         );
         redis.ask(&before.master, &["SET", "meanwhile", "served"])?;
