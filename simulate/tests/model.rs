@@ -118,8 +118,8 @@ impl Both {
     fn start(seed: u64, appendonly: bool) -> Self {
         let aof = if appendonly { "appendonly yes\n" } else { "" };
         let options = ServerOptions {
-            fenced: true,
             lines: format!("repl-ping-replica-period 3600\n{aof}"),
+            ..ServerOptions::default()
         };
         let real: Vec<_> = (0..SERVERS).map(|_| Server::start(&options)).collect();
         let mut model = World::new(seed, Settings::bare(), Plan::default(), false);

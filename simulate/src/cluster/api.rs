@@ -66,7 +66,7 @@ pub struct Api {
 #[derive(Clone, Debug)]
 pub enum Change {
     /// The resource.
-    Redis(Redis),
+    Redis(Box<Redis>),
     /// A pod.
     Pod(String, Option<Arc<Pod>>),
     /// The slice.
@@ -156,7 +156,7 @@ impl Api {
     /// Everything, as a new watch lists it.
     pub fn list(&self) -> Vec<Change> {
         let mut all = vec![
-            Change::Redis(self.redis.clone()),
+            Change::Redis(Box::new(self.redis.clone())),
             Change::Slice(self.slice.clone()),
             Change::Set(self.set.clone()),
         ];
@@ -234,7 +234,7 @@ impl World {
             Request::Report => {
                 let version = self.api.next();
                 self.api.redis.version = version;
-                self.tell(Change::Redis(self.api.redis.clone()));
+                self.tell(Change::Redis(Box::new(self.api.redis.clone())));
                 Response::Done
             }
             Request::Lease(holder) => self.lease(holder),
@@ -275,7 +275,7 @@ impl World {
         self.api.redis.record = Some(record);
         let version = self.api.next();
         self.api.redis.version = version;
-        self.tell(Change::Redis(self.api.redis.clone()));
+        self.tell(Change::Redis(Box::new(self.api.redis.clone())));
         Response::Done
     }
 
@@ -409,7 +409,7 @@ impl World {
         change(&mut self.api.redis.desired);
         let version = self.api.next();
         self.api.redis.version = version;
-        self.tell(Change::Redis(self.api.redis.clone()));
+        self.tell(Change::Redis(Box::new(self.api.redis.clone())));
     }
 
     /// Every operator's watch hears of a change, each in its own time and in order.

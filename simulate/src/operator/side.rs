@@ -58,7 +58,7 @@ impl Cache {
     /// A watch tells a change.
     pub(super) fn apply(&mut self, change: Change) {
         match change {
-            Change::Redis(redis) => self.redis = Some(redis),
+            Change::Redis(redis) => self.redis = Some(*redis),
             Change::Pod(name, Some(pod)) => {
                 self.pods.insert(name, pod);
             }
