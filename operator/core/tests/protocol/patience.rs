@@ -225,3 +225,78 @@ fn f12_a_replica_keeps_its_label_for_three_seconds_without_a_link() {
     assert!(!labelled(3).0);
     assert!(!labelled(4).0);
 }
+
+/// The stage that the second replica is given next, and when it is looked at again.
+fn next_stage(seen: &Observed) -> (Option<Stage>, Option<Duration>) {
+    let plan = decide(seen);
+    let next = plan.steps.iter().find_map(|step| match step {
+        Step::Record(next) => next.members.get(&pod_name(2)).map(|member| member.stage),
+        _ => None,
+    });
+    (next, plan.wake)
+}
+
+#[test]
+fn d21_a_silent_member_is_given_up_after_five_seconds_or_a_minute_if_it_was_joining() {
+    for (stage, patience) in [(Stage::Full, 5_000), (Stage::Joining, 60_000)] {
+        let mut world = World::healthy(3);
+        let mut record = world.record();
+        record.members.get_mut(&pod_name(2)).unwrap().stage = stage;
+        world.put_record(Some(serde_json::to_value(record).unwrap()));
+        let mut seen = world.observe();
+        let mut silent = |time| {
+            let since = seen.now.before(ms(time));
+            seen.instances.get_mut(&pod_name(2)).unwrap().reach = Reach::Silent { since, accepts: false };
+            next_stage(&seen)
+        };
+        assert_eq!(silent(patience - 3), (None, Some(ms(3))));
+        assert_eq!(silent(patience).0, Some(Stage::Leaving));
+        assert_eq!(silent(patience + 1).0, Some(Stage::Leaving));
+    }
+}
+
+#[test]
+fn d12_a_full_member_without_a_link_begins_again_after_five_seconds() {
+    let mut seen = World::healthy(3).observe();
+    let mut down = |seconds| {
+        let upstream = answer_mut(&mut seen, 2).replication.upstream.as_mut().unwrap();
+        (upstream.link_up, upstream.down_seconds) = (false, seconds);
+        next_stage(&seen)
+    };
+    assert_eq!(down(Some(4)), (None, Some(ms(1_000))));
+    assert_eq!(down(Some(5)).0, Some(Stage::Joining));
+    assert_eq!(down(None).0, Some(Stage::Joining));
+}
+
+#[test]
+fn d16_a_successor_that_does_nothing_for_half_a_minute_is_none() {
+    let mut seen = World::healthy(3).observe();
+    seen.holder = "another".to_owned();
+    let mut takes_over = |time: Option<u64>| {
+        seen.memory.succeeded = time.map(|time| (9, seen.now.before(ms(time))));
+        let plan = decide(&seen);
+        assert_eq!(plan.steps.is_empty(), plan.wake.is_some());
+        plan.wake
+    };
+    assert_eq!(takes_over(None), None);
+    assert_eq!(takes_over(Some(29_999)), Some(ms(1)));
+    assert_eq!(takes_over(Some(30_000)), None);
+}
+
+#[test]
+fn r06_a_target_has_two_seconds_to_catch_up_and_the_next_attempt_waits_for_five() {
+    let mut world = World::healthy(3);
+    world.desired.switchover = Some(pod_name(1));
+    world.until(|world| world.record.is_some() && world.record().phase == Phase::Switching);
+    let mut seen = world.observe();
+    answer_mut(&mut seen, 1).replication.offset -= 10;
+    let term = world.record().term;
+    let mut waits = |time| {
+        seen.memory.phase = Some((term, Phase::Switching, seen.now.before(ms(time))));
+        decide(&seen).why
+    };
+    assert_eq!(waits(0), "wait for the target to catch up");
+    assert_eq!(waits(1_999), "wait for the target to catch up");
+    assert_eq!(waits(2_000), "the target does not catch up: end the switchover");
+    assert_eq!(waits(3_000), "the target does not catch up: end the switchover");
+}
