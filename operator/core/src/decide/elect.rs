@@ -65,6 +65,8 @@ pub(super) fn elect(view: &View, aside: &mut Aside) -> Say {
         .copied()
         .filter(|it| !is_master_of(view, *it))
         .collect();
+    let empty = empty(view).filter(|it| it.answer.replication.is_frozen());
+    let frozen: Vec<_> = candidates.iter().copied().chain(empty).collect();
     let enough = match master {
         Master::Demoted(_) => Count::Enough,
         Master::Ended(proof) => count(view, Some(proof), &voters, aside),
@@ -73,7 +75,7 @@ pub(super) fn elect(view: &View, aside: &mut Aside) -> Say {
     };
     match (enough, choose(view, &candidates)) {
         (Count::Enough, Some(chosen)) => {
-            let fence = view.fence(&master, &candidates);
+            let fence = view.fence(&master, &frozen);
             if fence.is_zero() {
                 return claim(view, chosen);
             }
@@ -109,9 +111,24 @@ pub(super) fn freezes(view: &View, candidates: &[Living]) -> Vec<Step> {
     let ready = candidates.iter().filter(|it| {
         rule::on(Rule::Freeze) && !it.answer.replication.is_frozen() && (waited || is_drained(**it, &master))
     });
+    // Once frozen it cannot come into sync and acknowledge anything: it is not waited for.
+    let empty = empty(view).filter(|it| {
+        let silent = matches!(master, Master::Silent(_));
+        silent && it.instance.attached && !it.answer.replication.is_frozen()
+    });
     ready
+        .copied()
+        .chain(empty)
         .filter_map(|it| Some(Step::Freeze(it.instance.process()?)))
         .collect()
+}
+
+/// Members that show that they lack the data, and never were full under this master.
+fn empty<'a>(view: &View<'a>) -> impl Iterator<Item = Living<'a>> {
+    let members = view.record.members.values();
+    let members = members.filter(|member| member.stage != Stage::Full && !member.was_full);
+    let living = members.filter_map(|member| view.living(&member.process));
+    living.filter(|it| view.lacks_data(it.answer))
 }
 
 /// It has applied all that it received, and nothing more can come: its link has closed; or stays open to a demoted master
@@ -149,18 +166,20 @@ pub(super) fn unfreeze(view: &View) -> Vec<Step> {
     .collect()
 }
 
-/// R + max(E, 1) > N, or the policy's exception: a master that is proved to have ended, and a moment for the rest. Whoever
-/// answers and shows that it lacks the data of a master that ended is not counted in N: it will not have it, however long
-/// one waits. Unless it is or was full: what it lost may be what nobody else has.
+/// R + max(E, 1) > N, or the policy's exception: a master that is proved to have ended, and a moment for the rest.
+///
+/// Whoever answers and shows that it lacks the data is not counted in N if it cannot get it either: from a master that
+/// ended nobody can; from a silent one nobody who is frozen can, and so it has acknowledged nothing that it still has. Before
+/// the freeze, one that can be frozen is taken for frozen: it is looked at again after. Unless it is or was full: what it lost
+/// may be what nobody else has.
 pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside: &mut Aside) -> Count {
     let reached = u32::try_from(voters.len()).unwrap_or(u32::MAX);
-    let sure_to_lack = view.record.members.values().filter(|member| {
-        let living = view
-            .living(&member.process)
-            .filter(|_| proof.is_some() && member.stage != Stage::Full && !member.was_full);
-        living.is_some_and(|it| view.lacks_data(it.answer))
-    });
-    let lacking = u32::try_from(sure_to_lack.count()).unwrap_or(u32::MAX);
+    let begins = view.record.phase == Phase::Steady;
+    let stays_empty = |it: &Living| {
+        let frozen = it.answer.replication.is_frozen() || begins;
+        proof.is_some() || (frozen && it.instance.attached)
+    };
+    let lacking = u32::try_from(empty(view).filter(stays_empty).count()).unwrap_or(u32::MAX);
     let (size, quorum) = (view.record.size().saturating_sub(lacking), view.record.quorum.max(1));
     if reached == 0 {
         aside.note(Reason::NoCandidate, format!("the master is gone, and none of its {size} members that may have its data can be reached; it goes on when one appears"));

@@ -409,3 +409,86 @@ fn a_master_without_a_guard_is_not_replaced_while_it_may_live() {
     world.slow_sync.clear();
     assert_term_stays(&mut world, ms(60_000));
 }
+
+/// A replica that joins and has nothing can acknowledge nothing once it is frozen: it is not waited for.
+#[test]
+fn d02_a_hung_master_is_replaced_while_a_replica_joins_without_data() {
+    for policy in [Policy::Availability, Policy::Durability] {
+        let mut world = joining_without_data(policy);
+        world.mood(0, Mood::Hung);
+        let took = world.until(|world| world.published() == Some(1));
+        assert!(took < Duration::from_secs(8), "{took:?}");
+        world.assert_nothing_lost();
+        world.mood(0, Mood::Fine);
+        world.slow_sync.clear();
+        world.settle();
+        assert_eq!(world.master(), 1);
+        world.assert_nothing_lost();
+    }
+}
+
+/// Three instances; the last one joins, and its full sync does not end.
+fn joining_without_data(policy: Policy) -> World {
+    let mut world = World::healthy(3);
+    world.desired.policy = policy;
+    world.slow_sync.insert(pod_name(2));
+    world.restart(2);
+    world.settle();
+    assert_eq!(world.record().members[&pod_name(2)].stage, Stage::Joining);
+    assert!(world.write());
+    world
+}
+
+#[test]
+fn d02_one_that_joins_and_cannot_be_frozen_is_waited_for() {
+    let mut world = joining_without_data(Policy::Availability);
+    world.operator.attached.clear();
+    world.operator.withheld.insert(pod_name(2));
+    world.mood(0, Mood::Hung);
+    world.settle_for(Duration::from_secs(10));
+    assert_eq!(world.published(), Some(0), "{}", world.story());
+    assert_eq!(world.record().term, 1);
+}
+
+#[test]
+fn d02_one_that_joins_and_cannot_be_frozen_holds_up_nobody_who_is_enough() {
+    let mut world = World::healthy(5);
+    world.desired.policy = Policy::Durability;
+    world.slow_sync.insert(pod_name(4));
+    world.restart(4);
+    world.settle();
+    world.operator.attached.clear();
+    world.operator.withheld.insert(pod_name(4));
+    world.mood(0, Mood::Hung);
+    let took = world.until(|world| world.published().is_some_and(|published| published != 0));
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn d23_one_that_joins_follows_again_when_the_master_answers() {
+    let mut world = joining_without_data(Policy::Durability);
+    world.mood(0, Mood::Hung);
+    world.until(|world| world.server(1).follows_nobody() && world.server(2).follows_nobody());
+    world.mood(0, Mood::Fine);
+    world.slow_sync.clear();
+    world.settle();
+    assert_eq!(world.master(), 0);
+}
+
+/// What it acknowledged until it was frozen is what it has: one that came into sync at the last moment counts.
+#[test]
+fn e26_one_that_comes_into_sync_before_it_is_frozen_is_counted() {
+    let mut world = joining_without_data(Policy::Availability);
+    world.stall(1);
+    world.isolated.insert(pod_name(0));
+    world.until(|world| world.record().phase == Phase::Electing);
+    // in truth it hears the master, which clients still reach
+    world.isolated.clear();
+    world.slow_sync.clear();
+    world.unreachable.insert(pod_name(0));
+    world.flow();
+    world.write_to(0);
+    world.settle_for(Duration::from_secs(10));
+    world.assert_nothing_lost();
+}

@@ -216,11 +216,10 @@ pub fn enough_voters(seen: &Observed, plan: &Plan) -> Verdict {
         .filter(|(i, _)| !is_master(i))
         .count();
     let could = |process: &Process| {
-        let proved = matches!(view.master(), Master::Ended(_));
-        let lacks = |a: &Answer| {
-            proved && a.replication.role == Role::Replica && !a.replication.loading && !has_data(record, a)
-        };
-        !answer(seen, process).is_some_and(|(_, a)| lacks(a))
+        let ended = matches!(view.master(), Master::Ended(_));
+        let lacks = |a: &Answer| a.replication.role == Role::Replica && !a.replication.loading && !has_data(record, a);
+        let cut = |i: &Instance, a: &Answer| ended || (i.attached && (begins || a.replication.is_frozen()));
+        !answer(seen, process).is_some_and(|(i, a)| cut(i, a) && lacks(a))
     };
     let size = record
         .members
