@@ -216,3 +216,17 @@ fn r01_no_switchover_begins_before_guard_and_quorum_are_what_they_are_to_be() {
     assert!(!begins(&mut world), "there is no quorum yet");
     world.until(|world| world.published() == Some(1));
 }
+
+#[test]
+fn d21_the_guard_is_lowered_before_those_who_leave_are_cut_off() {
+    let mut world = World::healthy(4);
+    let mut record = world.record();
+    for ordinal in [2, 3] {
+        record.members.get_mut(&pod_name(ordinal)).unwrap().stage = Stage::Leaving;
+    }
+    record.quorum = 1;
+    world.put_record(Some(serde_json::to_value(record).unwrap()));
+    assert_eq!(world.server(0).guard, 2);
+    assert_eq!(world.pass_only().why, "lower the write guard");
+    assert_eq!(world.pass_only().why, "cut off who is no member");
+}
