@@ -11,7 +11,7 @@ use std::process::ExitCode;
 struct Args {
     /// Seeds: from..to (without the last), or one, whose story is told.
     seeds: String,
-    /// Only this class of faults: single or chaos.
+    /// Only this class of faults: planned, single or chaos.
     #[arg(long)]
     class: Option<String>,
     /// One seed: tell all of it, with every fault that it has.
