@@ -66,11 +66,13 @@ pub async fn observe(
             held.pods.answer(&node, renewed, context.clock.now());
         }
     }
+    let wanted = desired(redis);
     Ok(Observed {
         desired: Desired {
+            durable: wanted.durable && all.iter().all(|pod| leaves_what_is_read(pod, redis)),
             incompatible: obstacle(&mut held.masters_image, &all, written(&record), redis),
             restarted,
-            ..desired(redis)
+            ..wanted
         },
         holder: context.session.holder.clone(),
         record,
@@ -176,6 +178,12 @@ impl Pods {
     }
 }
 
+/// A pod in its place would begin with its data.
+fn leaves_what_is_read(pod: &Pod, redis: &Redis) -> bool {
+    let conf = pod.annotations().get(names::ANNOTATION_CONFIG);
+    conf.is_some_and(|conf| config::reads(conf, &redis.spec))
+}
+
 fn target(instance: &Instance) -> Option<Target> {
     let address = instance.address.parse().ok()?;
     Some(Target {
@@ -259,6 +267,36 @@ mod tests {
             spec.config.insert(key.to_owned(), value.to_owned());
         }
         assert_eq!(kept(&spec), (true, false));
+    }
+
+    /// The next server would look for files that this one never wrote.
+    #[test]
+    fn r04_another_way_to_write_data_down_keeps_nothing_of_the_way_before() {
+        let with = |config: &[(&str, &str)]| {
+            let mut spec = RedisSpec::new("redis:7.0");
+            spec.storage = Some(Storage::new("1Gi"));
+            let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            spec.config = config.iter().map(own).collect();
+            Redis::new("a", spec)
+        };
+        let made_for = |redis: &Redis| -> Pod {
+            let annotations = json!({ names::ANNOTATION_CONFIG: config::render(&redis.spec) });
+            serde_json::from_value(json!({ "metadata": { "annotations": annotations } })).unwrap()
+        };
+        let log = with(&[]);
+        let pod = made_for(&log);
+        assert!(leaves_what_is_read(&pod, &log));
+        assert!(leaves_what_is_read(&pod, &with(&[("maxmemory", "1gb")])));
+        for other in [
+            with(&[("appendonly", "no")]),
+            with(&[("appendonly", "no"), ("save", "60 1")]),
+            with(&[("appenddirname", "elsewhere")]),
+        ] {
+            assert!(!leaves_what_is_read(&pod, &other));
+            assert!(!leaves_what_is_read(&made_for(&other), &log));
+        }
+        let unknown: Pod = serde_json::from_value(json!({ "metadata": {} })).unwrap();
+        assert!(!leaves_what_is_read(&unknown, &log));
     }
 
     #[test]

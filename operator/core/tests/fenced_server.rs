@@ -27,6 +27,16 @@ fn a_process_starts_fenced_and_serves_when_told_to() {
     assert_eq!(server.application(&["get", "a"]), "1");
 }
 
+/// As after somebody has taken the annotation away from which the file is made.
+#[test]
+fn a_process_without_its_redis_conf_is_fenced_too() {
+    let mut server = Server::start(spec(&[]));
+    server.restart_without_conf();
+    let nobody = ["ping"];
+    assert!(server.raw(&nobody, &["get", "a"]).starts_with("-MASTERDOWN"));
+    assert!(server.raw(&nobody, &["set", "a", "1"]).starts_with("-READONLY"));
+}
+
 #[test]
 fn nobody_can_remove_the_fence_but_the_operator() {
     let server = Server::start(spec(&[("enable-debug-command", "yes")]));

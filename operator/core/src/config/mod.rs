@@ -52,7 +52,15 @@ const FIXED: &[(&str, &str)] = &[
     ("repl-timeout", "10"),
 ];
 
-/// The whole file. Call [`check`] first: what it refuses does not belong into a file.
+/// How a server is started: fenced, even if somebody has taken the annotation away from which its file is made.
+pub fn command() -> Vec<String> {
+    let file = format!("{CONFIG_DIR}/{CONFIG_FILE}");
+    let fence = "--replicaof 127.0.0.1 1 --replica-serve-stale-data no";
+    let words = ["redis-server", &file].into_iter().chain(fence.split(' '));
+    words.map(str::to_owned).collect()
+}
+
+/// The whole file. Call [`check`] first: what it refuses does not belong in a file.
 pub fn render(spec: &RedisSpec) -> String {
     let mut text = String::from(
         "# Written by redis-operator; changes are undone.\n\n# spec.config, and defaults for what it leaves open\n",
@@ -99,6 +107,27 @@ pub fn outlives(spec: &RedisSpec) -> bool {
     // not given: the server's own save points
     let saves = words("save").is_none_or(|points| !points.is_empty());
     spec.storage.is_some() && (appends(spec) || at_the_end("save") || (saves && !at_the_end("nosave")))
+}
+
+/// Which files a server writes, when, and which of them it reads when it starts.
+const PERSISTENCE: [&str; 6] = [
+    "appendonly",
+    "appenddirname",
+    "appendfilename",
+    "dbfilename",
+    "save",
+    "shutdown-on-sigterm",
+];
+
+/// Whether a server with the present spec's redis.conf reads what one with this redis.conf has written: one with
+/// `appendonly yes` reads no snapshot, and one without reads no log.
+pub fn reads(written_with: &str, spec: &RedisSpec) -> bool {
+    let files = |conf: &str| -> Vec<String> {
+        let of_files = |line: &&str| line.split(' ').next().is_some_and(|key| PERSISTENCE.contains(&key));
+        conf.lines().filter(of_files).map(str::to_owned).collect()
+    };
+    let (before, now) = (files(written_with), files(&render(spec)));
+    !before.is_empty() && before == now
 }
 
 /// Every write is appended to a log.

@@ -13,6 +13,17 @@ pub(super) fn named<'a>(name: Option<&String>, ready: &[Living<'a>]) -> Option<L
     named.filter(|it| it.instance.priority() > 0)
 }
 
+/// What is ambiguous, and why the name that a person gave does not decide it.
+pub(super) fn undecided(text: String, name: Option<&String>, ready: &[Living]) -> String {
+    let Some(name) = name else { return text };
+    let why = if ready.iter().any(|it| &it.instance.pod == name) {
+        "whose priority is 0 (spec.priorities)"
+    } else {
+        "and no pod of that name answers"
+    };
+    format!("{text}. The annotation redis-operator.dev/elect names {name}, {why}")
+}
+
 /// Whoever is there when a person names one with data: that one's copy is to replace what they hold.
 pub(super) fn given_up(ready: &[Living], named: Living) -> impl Iterator<Item = String> {
     let holds = named.answer.replication.keys > 0;

@@ -112,10 +112,12 @@ pub(super) fn freezes(view: &View, candidates: &[Living]) -> Vec<Step> {
         rule::on(Rule::Freeze) && !it.answer.replication.is_frozen() && (waited || is_drained(**it, &master))
     });
     // Once frozen it cannot come into sync and acknowledge anything: it is not waited for.
-    let empty = empty(view).filter(|it| {
-        let silent = matches!(master, Master::Silent(_));
-        silent && it.instance.attached && !it.answer.replication.is_frozen()
-    });
+    let may_live = match &master {
+        Master::Silent(_) => true,
+        Master::Ended(proof) => !proof.ends(),
+        _ => false,
+    };
+    let empty = empty(view).filter(|it| may_live && it.instance.attached && !it.answer.replication.is_frozen());
     ready
         .copied()
         .chain(empty)
@@ -169,7 +171,7 @@ pub(super) fn unfreeze(view: &View) -> Vec<Step> {
 /// R + max(E, 1) > N, or the policy's exception: a master that is proved to have ended, and a moment for the rest.
 ///
 /// Whoever answers and shows that it lacks the data is not counted in N if it cannot get it either: from a master that
-/// ended nobody can; from a silent one nobody who is frozen can, and so it has acknowledged nothing that it still has. Before
+/// ended nobody can; from one that may live nobody who is frozen can, and so it has acknowledged nothing that it still has. Before
 /// the freeze, one that can be frozen is taken for frozen: it is looked at again after. Unless it is or was full: what it lost
 /// may be what nobody else has.
 pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside: &mut Aside) -> Count {
@@ -177,7 +179,7 @@ pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside:
     let begins = view.record.phase == Phase::Steady;
     let stays_empty = |it: &Living| {
         let frozen = it.answer.replication.is_frozen() || begins;
-        proof.is_some() || (frozen && it.instance.attached)
+        proof.is_some_and(Proof::ends) || (frozen && it.instance.attached)
     };
     let lacking = u32::try_from(empty(view).filter(stays_empty).count()).unwrap_or(u32::MAX);
     let (size, quorum) = (view.record.size().saturating_sub(lacking), view.record.quorum.max(1));

@@ -121,16 +121,19 @@ pub(super) fn replace_stuck(view: &View, aside: &mut Aside) -> Say {
     (!steps.is_empty()).then_some((steps, "replace pods in a long back-off"))
 }
 
-/// A pod of an outdated revision that cannot run, and that no record needs: its successor may. So a spec that was
-/// corrected is enough. What may hold data that nobody else has is left alone.
+/// A pod of an outdated revision that cannot run: its successor may. So a spec that was corrected is enough. Not one that
+/// the record needs, unless everybody of whom it speaks has ended and their data is on volumes; and what may hold data
+/// that nobody else has is left alone.
 pub(super) fn replace_outdated(view: &View, _: &mut Aside) -> Say {
     if view.seen.desired.paused != Paused::No {
         return None;
     }
     let serves = matches!(view.master(), Master::Serves(_));
     let named = |uid: &str| view.record.processes().any(|process| process.uid == uid);
+    let all_ended = view.nobody_lives();
+    let kept = all_ended && view.seen.desired.volumes;
     let steps = outdated(view.seen, |instance| {
-        !named(&instance.uid) && (serves || instance.container.id.is_none())
+        kept || (!named(&instance.uid) && (serves || all_ended || instance.container.id.is_none()))
     });
     (!steps.is_empty()).then_some((steps, "replace pods of an outdated revision that cannot run"))
 }

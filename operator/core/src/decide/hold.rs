@@ -1,6 +1,6 @@
 //! Taking the record over, and making a predecessor's late publication conflict.
 
-use super::{Aside, Master, Say, View, elect, join};
+use super::{Aside, Master, Say, View, elect, join, publish};
 use crate::plan::Step;
 use crate::record::Phase;
 use crate::rule::{self, Rule};
@@ -74,7 +74,7 @@ pub(super) fn use_up(view: &View, _: &mut Aside) -> Say {
 
 /// A change of master has begun and not come to its end: without a hand its clients would be held up for ever.
 pub(super) fn is_under_way(view: &View) -> bool {
-    view.record.phase != Phase::Steady || !frozen(view).is_empty()
+    view.record.phase != Phase::Steady || !frozen(view).is_empty() || publish::names_another(view)
 }
 
 /// Whoever an election that ended left frozen follows again: the master may need it for its guard.

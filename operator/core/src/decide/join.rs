@@ -173,7 +173,7 @@ fn watch_linkless(view: &View, master: Living, aside: &mut Aside) {
         aside.wake(TELL_AGAIN.saturating_sub(now.since(linkless.told)));
         if now.since(linkless.since) >= LONG {
             let text = format!(
-                "{} follows master {} and has had no link to it since {:.0}; it is told again every {} s. Is there a network policy or a firewall between them? Its log says more: kubectl logs {}",
+                "{} follows master {} and has had no link to it since {:.0}; it is told to follow again every {} s. Is there a network policy or a firewall between them? Its log says more: kubectl logs {}",
                 it.instance.pod,
                 master.instance.pod,
                 linkless.clock,

@@ -70,8 +70,9 @@ const RULES: [fn(&View, &mut Aside) -> Say; 22] = [
 ];
 
 /// The rules that end what was begun, and begin nothing.
-const FINISH: [fn(&View, &mut Aside) -> Say; 7] = [
+const FINISH: [fn(&View, &mut Aside) -> Say; 8] = [
     hold::take_over,
+    publish::publish,
     hold::touch_slice,
     |view, aside| {
         let begun = view.record.phase != Phase::Steady;

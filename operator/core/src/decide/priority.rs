@@ -14,7 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How soon one that is a little behind is looked at again.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Tells replicas the priority that the spec gives them, for people who ask them. Decisions read the spec. A master does not say its own; it is told once it is a replica.
+/// Tells replicas the priority that the spec gives them, for people who ask them. Decisions read the spec. A master does
+/// not say its own; it is told once it is a replica.
 pub(super) fn tell(view: &View, _: &mut Aside) -> Say {
     let Master::Serves(_) = view.master() else {
         return None;

@@ -25,3 +25,12 @@ pub(super) fn publish(view: &View, _: &mut Aside) -> Say {
     }
     Some((vec![Step::Publish(living.instance.process()?)], "publish the master"))
 }
+
+/// The master serves, and clients are led to another process.
+pub(super) fn names_another(view: &View) -> bool {
+    let Master::Serves(living) = view.master() else {
+        return false;
+    };
+    let slice = view.seen.slice.as_ref();
+    slice.is_some_and(|slice| slice.target.as_ref() != Some(&living.instance.uid))
+}

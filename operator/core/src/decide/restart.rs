@@ -46,7 +46,7 @@ pub(super) fn restart(view: &View, aside: &mut Aside) -> Say {
     let chosen = match evident.or_else(|text| named.ok_or(text)) {
         Ok(chosen) => chosen,
         Err(text) => {
-            aside.note(Reason::AmbiguousData, text);
+            aside.note(Reason::AmbiguousData, data::undecided(text, view.named(), &ready));
             return Some((vec![], "restart: the evidence is ambiguous"));
         }
     };

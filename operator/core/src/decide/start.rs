@@ -50,7 +50,8 @@ fn first_start(seen: &Observed, ready: &[Living], aside: &mut Aside) -> Say {
     let chosen = match evident.or_else(|text| named.ok_or(text)) {
         Ok(chosen) => chosen,
         Err(text) => {
-            aside.note(Reason::AmbiguousData, text);
+            let name = seen.desired.elect.as_ref();
+            aside.note(Reason::AmbiguousData, data::undecided(text, name, ready));
             return None;
         }
     };

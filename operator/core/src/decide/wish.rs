@@ -204,7 +204,8 @@ fn obstacle(view: &View, master: Living, value: &str) -> Option<Obstacle> {
     if value == ANY {
         let mut others = all().filter(|it| it.uid != master.instance.uid);
         let fit = others.any(|it| unfit(view, it).is_none());
-        return (!fit).then(|| Obstacle::Passing(format!("nobody else can be master: {}", obstacles(view, master))));
+        let none = || Obstacle::Passing(format!("nobody else can be master: {}", obstacles(view, master)));
+        return (!fit).then(none).or_else(|| never_joins(view));
     }
     let Some(instance) = all().find(|it| it.pod == value) else {
         let pods: Vec<_> = all().map(|it| it.pod.as_str()).collect();
@@ -214,7 +215,17 @@ fn obstacle(view: &View, master: Living, value: &str) -> Option<Obstacle> {
     if instance.uid == master.instance.uid {
         return Some(Obstacle::Final(format!("{value} is the master already")));
     }
-    unfit(view, instance)
+    unfit(view, instance).or_else(|| never_joins(view))
+}
+
+/// A switchover begins when nobody joins, and this one is not done with it by itself.
+fn never_joins(view: &View) -> Option<Obstacle> {
+    let linkless = |run_id: &String| view.seen.memory.linkless.get(run_id);
+    let lasts = |run_id: &String| linkless(run_id).is_some_and(|it| view.seen.now.since(it.since) >= PATIENCE);
+    let joining = view.record.at(Stage::Joining).map(|member| &member.process);
+    let pod = &joining.into_iter().find(|process| lasts(&process.run_id))?.pod;
+    let text = format!("{pod} joins, and has had no link to the master for more than a minute; put that right first");
+    Some(Obstacle::Final(text))
 }
 
 /// Why none of the others can be master.

@@ -74,10 +74,7 @@ fn redis(spec: &RedisSpec) -> Container {
         name: names::CONTAINER_REDIS.to_owned(),
         image: Some(spec.image.clone()),
         image_pull_policy: spec.image_pull_policy.map(|policy| policy.as_str().to_owned()),
-        command: Some(vec![
-            "redis-server".to_owned(),
-            format!("{}/{}", config::CONFIG_DIR, config::CONFIG_FILE),
-        ]),
+        command: Some(config::command()),
         ports: Some(vec![ContainerPort {
             name: Some(names::PORT_REDIS_NAME.to_owned()),
             container_port: names::PORT_REDIS,

@@ -175,9 +175,10 @@ fn the_server_is_the_first_process_and_finds_its_files_read_only() {
     let pod = pod_spec(&built(&redis("a", RedisSpec::new("redis"))));
     let server = &pod.containers[0];
     assert_eq!(server.name, "redis");
+    let command = server.command.as_ref().unwrap().join(" ");
     assert_eq!(
-        server.command,
-        Some(vec!["redis-server".to_owned(), "/etc/redis/redis.conf".to_owned()])
+        command,
+        "redis-server /etc/redis/redis.conf --replicaof 127.0.0.1 1 --replica-serve-stale-data no"
     );
     assert_eq!((&server.args, pod.share_process_namespace), (&None, None));
     let writable: Vec<_> = server

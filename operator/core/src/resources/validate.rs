@@ -1,7 +1,6 @@
 //! What the schema refuses, refused again for resources that were written past it, and what only the core can tell.
 
 use crate::api::{MAX_PRIORITY, MAX_REPLICAS, Redis, RedisSpec};
-use crate::credentials::PasswordProblem;
 use crate::{config, names};
 
 /// Why no objects are built: what exists stays as it is, and the message says what to change.
@@ -19,23 +18,12 @@ impl Refusal {
     pub const SPEC: &'static str = "SpecRefused";
     /// `spec.config` cannot be used.
     pub const CONFIG: &'static str = "ConfigRefused";
-    /// The applications' password cannot be read.
-    pub const PASSWORD: &'static str = "PasswordRefused";
 
     pub(super) fn not_stored() -> Self {
         let message = "the resource has no name, namespace or uid: it was not read from an API server".to_owned();
         Self {
             reason: Self::SPEC,
             message,
-        }
-    }
-}
-
-impl From<PasswordProblem> for Refusal {
-    fn from(problem: PasswordProblem) -> Self {
-        Self {
-            reason: Self::PASSWORD,
-            message: problem.to_string(),
         }
     }
 }

@@ -121,6 +121,26 @@ fn r05_a_spec_that_cannot_start_stops_at_the_first_replica() {
     world.assert_nothing_lost();
 }
 
+/// Kubernetes knows a crashed container by its id as it knows one that runs. What the server wrote is on its volume.
+#[test]
+fn r05_r19_an_only_pod_that_crashes_is_replaced_when_the_spec_is_corrected() {
+    let mut world = World::healthy_on(1, Disk::Aof);
+    world.spec = 1;
+    world.broken.insert(1);
+    world.settle();
+    let before = world.pod(0).uid.clone();
+    let pod = world.pod_mut(0);
+    assert_eq!(pod.spec, 1);
+    pod.container = Some("crashed".to_owned());
+    pod.terminated = ["crashed".to_owned()].into();
+    pod.restarts = 1;
+    world.spec = 0;
+    world.settle();
+    assert_ne!(world.pod(0).uid, before, "{}", world.story());
+    world.assert_healthy();
+    world.assert_nothing_lost();
+}
+
 #[test]
 fn r05_a_spec_that_cannot_sync_stops_at_the_first_replica() {
     let mut world = World::healthy(3);

@@ -439,6 +439,25 @@ fn joining_without_data(policy: Policy) -> World {
     world
 }
 
+/// It may live behind a firewall that rejects those who were asked, and feed the one that joins as soon as that gets through.
+#[test]
+fn d18_one_that_joins_without_data_is_frozen_before_a_master_that_refuses_is_replaced() {
+    let mut world = joining_without_data(Policy::Availability);
+    for ordinal in [1, 2] {
+        world.cut.insert((pod_name(ordinal), pod_name(0)));
+    }
+    world.hang_up_on(&pod_name(0));
+    world.rejecting.insert(pod_name(0));
+    world.until(|world| {
+        world
+            .record()
+            .claim
+            .as_ref()
+            .is_some_and(|claim| claim.process.pod == pod_name(1))
+    });
+    assert!(world.server(2).follows_nobody(), "{}", world.story());
+}
+
 #[test]
 fn d02_one_that_joins_and_cannot_be_frozen_is_waited_for() {
     let mut world = joining_without_data(Policy::Availability);

@@ -250,6 +250,33 @@ fn by_hand_a_minute_begins_with_the_obstacle_and_not_with_the_wish() {
 }
 
 #[test]
+fn by_hand_one_that_joins_for_ever_is_named_and_nothing_waits_for_it() {
+    let mut world = World::healthy(3);
+    world.desired.replicas = 4;
+    world.cut.insert((pod_name(3), pod_name(0)));
+    world.settle();
+    ask(&mut world, &pod_name(1));
+    world.settle();
+    assert_eq!(answer(&world).outcome, Outcome::Refused);
+    assert!(
+        answer(&world).reason.contains("redis-a-3 joins"),
+        "{:?}",
+        answer(&world)
+    );
+}
+
+#[test]
+fn by_hand_paused_altogether_a_master_that_serves_again_is_published() {
+    let mut world = World::healthy(3);
+    let (uid, address) = (world.pod(1).uid.clone(), world.pod(1).address.clone());
+    let slice = world.slice.as_mut().unwrap();
+    (slice.target, slice.address) = (Some(uid), Some(address));
+    world.desired.paused = Paused::All;
+    world.settle();
+    assert_eq!(world.published(), Some(0), "{}", world.story());
+}
+
+#[test]
 fn by_hand_one_that_cannot_be_told_anything_is_refused_after_a_minute() {
     let mut world = World::healthy(3);
     world.operator.withheld.insert(pod_name(1));

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use redis_operator_core::api::{Redis, RedisSpec};
+use redis_operator_core::config;
 use redis_operator_core::credentials::Passwords;
 use redis_operator_core::resources::{Inputs, build};
 
@@ -52,6 +53,14 @@ impl Server {
         self.run();
     }
 
+    /// Stops the process and starts another one whose redis.conf says nothing but where to listen.
+    pub fn restart_without_conf(&mut self) {
+        self.end();
+        let listen = format!("bind 127.0.0.1\nport {}\n", self.port);
+        std::fs::write(self.dir.join("conf/redis.conf"), listen).unwrap();
+        self.run();
+    }
+
     fn write(&self, spec: RedisSpec) {
         let mut redis = Redis::new("test", spec);
         redis.metadata.namespace = Some("default".to_owned());
@@ -89,8 +98,9 @@ impl Server {
 
     fn run(&mut self) {
         let log = std::fs::File::create(self.dir.join("log")).unwrap();
-        let mut command = Command::new("redis-server");
-        command.arg(self.dir.join("conf/redis.conf")).stdout(log);
+        let words: Vec<_> = config::command().iter().map(|word| self.moved(word)).collect();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdout(log);
         self.process = Some(
             command
                 .spawn()

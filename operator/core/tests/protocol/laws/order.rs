@@ -1,6 +1,7 @@
 //! Laws 11 and 8: the record, the order of what is done, and that something is done at all.
 
 use super::rules::{Verdict, answer, law, old, records};
+use redis_operator_core::decide::View;
 use redis_operator_core::names::replication_user;
 use redis_operator_core::observed::{Instance, Observed};
 use redis_operator_core::plan::{Plan, Step};
@@ -65,7 +66,10 @@ pub fn announced_first(seen: &Observed, plan: &Plan) -> Verdict {
             Step::Guard { on, replicas, .. } => is_master(on) && *replicas >= now.quorum,
             Step::Promote { claim, .. } => now.phase == Phase::Promoting && now.claim.as_ref() == Some(claim),
             Step::Publish(who) => is_master(who) || now.claim.as_ref().is_some_and(|claim| claim.process.is(who)),
-            Step::DeletePod { uid, .. } => !now.processes().any(|process| process.uid == *uid) || is_alone(seen, now),
+            Step::DeletePod { uid, .. } => {
+                let named = now.processes().any(|process| process.uid == *uid);
+                !named || is_alone(seen, now) || is_all_on_volumes(seen, now, uid)
+            }
             Step::CutClients(who) => !is_master(who),
             Step::Pause(who) => is_master(who) && now.phase == Phase::Switching,
             Step::Resume(who) => is_master(who),
@@ -80,6 +84,12 @@ pub fn announced_first(seen: &Observed, plan: &Plan) -> Verdict {
 /// The only pod of a set whose data outlives pods: nobody could take over before it is replaced.
 fn is_alone(seen: &Observed, record: &Record) -> bool {
     seen.desired.replicas == 1 && seen.desired.durable && record.members.is_empty() && seen.instances.len() == 1
+}
+
+/// Everybody on record has ended, the data is on volumes, and this pod cannot run as it was made.
+fn is_all_on_volumes(seen: &Observed, record: &Record, uid: &str) -> bool {
+    let cannot_run = |i: &Instance| i.uid == uid && i.outdated && i.trouble.is_some() && !View::is_up(i);
+    seen.desired.volumes && View::new(seen, record).nobody_lives() && seen.instances.values().any(cannot_run)
 }
 
 /// With everybody there and answering, something is done, waited for or said; or all is well.

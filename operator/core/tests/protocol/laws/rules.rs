@@ -216,7 +216,7 @@ pub fn enough_voters(seen: &Observed, plan: &Plan) -> Verdict {
         .filter(|(i, _)| !is_master(i))
         .count();
     let could = |process: &Process| {
-        let ended = matches!(view.master(), Master::Ended(_));
+        let ended = matches!(view.master(), Master::Ended(proof) if proof.ends());
         let lacks = |a: &Answer| a.replication.role == Role::Replica && !a.replication.loading && !has_data(record, a);
         let cut = |i: &Instance, a: &Answer| ended || (i.attached && (begins || a.replication.is_frozen()));
         !answer(seen, process).is_some_and(|(i, a)| cut(i, a) && lacks(a))
