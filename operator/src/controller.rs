@@ -191,7 +191,7 @@ impl Scene for Leading<'_> {
             );
             let millis = took.as_millis();
             if is_planned(&last) {
-                let note = format!("{to} took over from {from}, {millis} ms after {from} had stopped to take writes");
+                let note = format!("{to} took over from {from}, {millis} ms after {from} had stopped taking writes");
                 context
                     .events
                     .tell(redis, Kind::Normal, "SwitchedOver", "Switchover", note);

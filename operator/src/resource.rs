@@ -59,8 +59,8 @@ pub struct Held {
     pub last_failover: Option<LastFailover>,
     /// What the Secret that the user names held when it was read last.
     pub application_password: Option<PasswordRead>,
-    /// What was last told in events: a new reason is a new event.
-    pub told: Option<String>,
+    /// Types and reasons of the conditions that were last told in events: a new reason is a new event.
+    pub told: Option<Vec<(String, String)>>,
     /// When the API server refused something last because the namespace is being deleted.
     pub ending: Option<Instant>,
 }

@@ -13,7 +13,29 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[test]
+fn b01_the_examples_are_accepted() -> Result<()> {
+    run("b01x", Needs::Cluster, async |space| {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+        let asked = Command::new("kubectl")
+            .args([
+                "apply",
+                "--dry-run=server",
+                "--namespace",
+                &space.name,
+                "--request-timeout=10s",
+                "-f",
+            ])
+            .arg(examples)
+            .output()
+            .context("kubectl is in the PATH of e2e/cluster/in-node")?;
+        ensure!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+        Ok(())
+    })
+}
 
 #[test]
 fn b01_refused_at_admission_with_a_sentence() -> Result<()> {

@@ -34,6 +34,9 @@ const FENCE: Duration = Duration::from_millis(4_500);
 /// For how long nobody may do anything, in a fault that needs no answer: longer than links live without a sign of life.
 const LAST: Duration = Duration::from_secs(12);
 
+/// A guard that does not hear its replicas for `min-replicas-max-lag` refuses writes: for the rest of [`LAST`].
+const REFUSED: Duration = Duration::from_secs(5);
+
 #[test]
 fn d02_f06_a_hung_master_is_replaced() -> Result<()> {
     run("d02", Needs::Nodes, async |space| {
@@ -249,6 +252,7 @@ fn d04_what_the_master_sends_to_its_replicas_is_lost() -> Result<()> {
         })
         .await?;
         println!("one way: {}", verdict.line());
+        ensure!(verdict.gap() >= REFUSED, "writes went on: {}", verdict.line());
         ensure_same_term(&verdict)?;
         verdict.ensure_safe()
     })

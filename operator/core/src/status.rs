@@ -52,7 +52,7 @@ pub fn status(
             .collect(),
         last_failover: last.or(before.last_failover),
         switchover: record.and_then(switchover),
-        restart: record.and_then(|record| restart(record, before.restart.as_ref(), facts.is_complete(seen))),
+        restart: record.and_then(|record| restart(seen, record, before.restart.as_ref(), facts.is_complete(seen))),
         conditions: merge(&before.conditions, wanted, generation, seen.clock),
         record: None,
     }
@@ -69,15 +69,28 @@ fn switchover(record: &Record) -> Option<Answer> {
 }
 
 /// Once done it stays done: whatever becomes of a pod later has another reason.
-fn restart(record: &Record, before: Option<&Answer>, complete: bool) -> Option<Answer> {
-    let is = |outcome: &str| Answer {
-        request: record.restarted.clone(),
+fn restart(seen: &Observed, record: &Record, before: Option<&Answer>, complete: bool) -> Option<Answer> {
+    let is = |request: &String, outcome: &str, reason: &str| Answer {
+        request: Some(request.clone()),
         outcome: Some(outcome.to_owned()),
-        ..Answer::default()
+        reason: Some(reason.to_owned()),
+        at: None,
     };
-    record.restarted.as_ref()?;
-    let done = complete || before == Some(&is("Done"));
-    Some(is(if done { "Done" } else { "Rolling" }))
+    let open = seen
+        .desired
+        .restart
+        .as_ref()
+        .filter(|it| record.restarted.as_ref() != Some(it));
+    if let Some(wanted) = open.filter(|_| seen.desired.paused != Paused::No) {
+        let why = "the resource is paused: remove the annotation redis-operator.dev/paused first";
+        return Some(is(wanted, "Waiting", why));
+    }
+    let accepted = record.restarted.as_ref()?;
+    let done = is(accepted, "Done", "every pod was replaced and is in sync");
+    if complete || before == Some(&done) {
+        return Some(done);
+    }
+    Some(is(accepted, "Rolling", "the pods are replaced one after another"))
 }
 
 /// Whether two statuses tell a person the same. Offsets and lags move all the time, on an idle server too, and alone

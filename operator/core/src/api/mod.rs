@@ -102,7 +102,8 @@ pub struct RedisSpec {
     #[schemars(schema_with = "rules::config")]
     pub config: BTreeMap<String, String>,
 
-    /// How long a master may be silent before the operator suspects it, for example `500ms`, `2s` or `1m`.
+    /// How long a master may be silent before the operator suspects it, for example `500ms`, `2s` or `1m`. Less notices
+    /// a hang sooner, and takes more stalls for one; the replicas must have heard nothing for 2 s in any case. More waits longer.
     #[serde(default = "defaults::down_after")]
     #[x_kube(validation = Rule::new(
         "self.matches('^[0-9]{1,6}(ms|s|m)$') && duration(self) >= duration('500ms') && duration(self) <= duration('10m')"
@@ -178,7 +179,7 @@ pub struct RedisSpec {
     /// Seconds that a pod gets to stop.
     #[serde(default = "defaults::termination_grace_period_seconds")]
     #[x_kube(validation = Rule::new("self >= 15 && self <= 3600").message(
-        "terminationGracePeriodSeconds must be from 15 to 3600: a master that stops first waits up to 10 s for its replicas"
+        "terminationGracePeriodSeconds must be from 15 to 3600: before a master stops, up to 10 s are kept for handing over to a replica"
     ))]
     pub termination_grace_period_seconds: i64,
 

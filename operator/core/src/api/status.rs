@@ -21,7 +21,7 @@ pub struct RedisStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<String>,
 
-    /// Pods that are ready.
+    /// The serving master, and replicas in sync.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
 
@@ -50,7 +50,7 @@ pub struct RedisStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".into()]))]
     pub instances: Vec<Instance>,
 
-    /// The latest failover.
+    /// The latest change of master, planned or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failover: Option<LastFailover>,
 
@@ -73,7 +73,8 @@ pub struct RedisStatus {
     pub record: Option<serde_json::Value>,
 }
 
-/// One instance as it was last seen.
+/// One instance as it was last seen. Offset and lag move all the time, and alone are no reason to write: they are as of the
+/// last other change.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Instance {
@@ -82,10 +83,10 @@ pub struct Instance {
     /// Its role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// Its replication offset in bytes.
+    /// Its replication offset in bytes, as of the last other change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<i64>,
-    /// Bytes that it is behind the master.
+    /// Bytes that it was behind the master then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<i64>,
     /// What it does, in a word or two.
@@ -106,18 +107,18 @@ pub struct Answer {
     /// What the annotation said; absent once a switchover's annotation is gone, so that the same value asks anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// Begun, Rolling, Done, Refused or Failed.
+    /// Begun, Waiting, Rolling, Done, Refused or Failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When it was answered, RFC 3339.
+    /// When a switchover was answered, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
 }
 
-/// The latest failover and how long its parts took. Times are milliseconds since the fault was noticed.
+/// The latest change of master and how long its parts took. Times are milliseconds since the fault was noticed.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct LastFailover {
