@@ -9,16 +9,14 @@ use crate::operator;
 use crate::outage::{self, Place};
 use crate::pod::node;
 use crate::resp::{Reply, info_field};
+use crate::rolled;
 use crate::runs::ms;
-use crate::space::until;
 use crate::subject::{Settled, Subject};
 use crate::syncs::{Synced, Syncs};
 use crate::trial::{self, Expect, Verdict};
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use redis_operator_core::names;
-use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// How long a resource may take until it is whole again before the next fault.
@@ -88,6 +86,7 @@ impl Fault {
         match self {
             Self::Hung | Self::HungSooner => process.send(Signal::Stop),
             Self::CutOff | Self::CutOffDurable => outage::unplug(subject, before).await,
+            Self::RolledWith(middle) => middle.befall(subject, before).await,
             Self::CutOffWithLeader => {
                 ensure!(node(leader) == node(&before.master), "the leader has moved");
                 outage::unplug(subject, before).await
@@ -105,13 +104,10 @@ impl Fault {
     async fn change(self, subject: &Subject, before: &Settled, more: &mut Vec<(String, f64)>) -> Result<Micros> {
         let at = log::now();
         match self {
+            Self::Rolled => return rolled::begin(subject).await,
             Self::Deleted => subject.space.remove(&before.master, None).await?,
             Self::Drained => drop(drain(subject, node(&before.master), SETTLE).await?),
-            Self::Rolled => {
-                let change = json!({ "podAnnotations": { "changed": at.to_string() } });
-                subject.change(change).await?;
-            }
-            Self::Big => more.extend(rolled(subject, before).await?),
+            Self::Big => more.extend(much(subject, before).await?),
             Self::Scaled => {
                 for replicas in [5, 2, 3] {
                     let begun = Instant::now();
@@ -133,6 +129,7 @@ impl Fault {
                 outage::lead(cluster, Place::Beside(node(&settled.master))).await
             }
             Self::CutOffWithLeader => outage::bring_together(subject, SETTLE).await.map(drop),
+            Self::RolledWith(middle) => middle.prepare(subject).await,
             Self::Killed | Self::Hung | Self::HungSooner | Self::KilledWithLeader => {
                 operator::ready(cluster, SETTLE).await
             }
@@ -148,22 +145,13 @@ impl Fault {
 }
 
 /// A whole roll of much data, which takes as long as it takes; what was written meanwhile, and how much there is.
-async fn rolled(subject: &Subject, before: &Settled) -> Result<Vec<(String, f64)>> {
+async fn much(subject: &Subject, before: &Settled) -> Result<Vec<(String, f64)>> {
     let (begun, offset) = (
         Instant::now(),
         number(subject, &before.master, "replication", "master_repl_offset")?,
     );
-    let change = json!({ "podAnnotations": { "changed": log::now().to_string() } });
-    subject.change(change).await?;
-    until("all pods to be replaced", ROLL, async || {
-        let pods = subject.pods().await?;
-        let old = pods
-            .iter()
-            .filter(|pod| before.pods().any(|was| was.uid() == pod.uid()));
-        ensure!(old.count() == 0, "some are left");
-        Ok(true)
-    })
-    .await?;
+    rolled::begin(subject).await?;
+    rolled::all_replaced(subject, before, ROLL).await?;
     let after = subject.settled(ROLL).await?;
     let written = number(subject, &after.master, "replication", "master_repl_offset")? - offset;
     let data: Result<Vec<_>> = after

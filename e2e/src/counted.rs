@@ -3,6 +3,7 @@
 
 use crate::harness::{spec, spec_with};
 use crate::load::Load;
+use crate::rolled::Middle;
 use crate::runs::Bounds;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -33,6 +34,8 @@ pub enum Fault {
     Drained,
     /// A changed spec is rolled out.
     Rolled,
+    /// A changed spec is rolled out, and something fails in the middle.
+    RolledWith(Middle),
     /// No fault either: instances are added and taken away again.
     Scaled,
     /// A changed spec is rolled out where there is much data, and much is written all the time.
@@ -44,7 +47,7 @@ pub(crate) const BIG: Load = Load { keys: 10_500, rate: 20 };
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Killed,
         Self::Hung,
         Self::HungSooner,
@@ -58,6 +61,10 @@ impl Fault {
         Self::Rolled,
         Self::Scaled,
         Self::Big,
+        Self::RolledWith(Middle::OperatorKilled),
+        Self::RolledWith(Middle::TargetKilled),
+        Self::RolledWith(Middle::MasterHangs),
+        Self::RolledWith(Middle::CablePulled),
     ];
 
     /// Somebody planned it, and nothing failed.
@@ -101,6 +108,10 @@ impl Fault {
             Self::Rolled => "rolled",
             Self::Scaled => "scaled",
             Self::Big => "big",
+            Self::RolledWith(Middle::OperatorKilled) => "rolled-operator-killed",
+            Self::RolledWith(Middle::TargetKilled) => "rolled-target-killed",
+            Self::RolledWith(Middle::MasterHangs) => "rolled-master-hangs",
+            Self::RolledWith(Middle::CablePulled) => "rolled-cable",
         }
     }
 
@@ -120,6 +131,18 @@ impl Fault {
             Self::Rolled => "A changed spec is rolled out: all three pods are replaced",
             Self::Scaled => "Scaled from three instances to five, to two and back to three",
             Self::Big => "A changed spec is rolled out: 1 GB per instance, 20 MB/s of writes",
+            Self::RolledWith(Middle::OperatorKilled) => {
+                "A changed spec is rolled out, and the leading operator is killed in the middle"
+            }
+            Self::RolledWith(Middle::TargetKilled) => {
+                "A changed spec is rolled out, and the next master is killed in the switchover"
+            }
+            Self::RolledWith(Middle::MasterHangs) => {
+                "A changed spec is rolled out, and the master hangs in the switchover"
+            }
+            Self::RolledWith(Middle::CablePulled) => {
+                "A changed spec is rolled out, and the cable of the master's node is pulled in the middle"
+            }
         }
     }
 
@@ -134,6 +157,9 @@ impl Fault {
             Self::CutOffWithLeader => (7500.0, 7500.0),
             Self::KilledWithLeader => (4500.0, 4500.0),
             Self::ByHand => (150.0, 1200.0),
+            Self::RolledWith(Middle::OperatorKilled | Middle::TargetKilled) => (1300.0, 4400.0),
+            Self::RolledWith(Middle::MasterHangs) => (4400.0, 6000.0),
+            Self::RolledWith(Middle::CablePulled) => (6000.0, 9000.0),
             Self::Deleted | Self::Drained | Self::Rolled | Self::Scaled | Self::Big => (300.0, 1300.0),
         };
         Bounds {

@@ -21,6 +21,7 @@ pub mod pod;
 pub mod reign;
 pub mod report;
 pub mod resp;
+pub mod rolled;
 pub mod runs;
 pub mod session;
 pub mod space;

@@ -1,6 +1,10 @@
 //! Tables for people: aligned on a terminal, and as Markdown.
 
+use anyhow::Result;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
+use std::fs;
+use std::path::Path;
 
 /// Rows under headings.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +62,43 @@ impl Display for Table {
     }
 }
 
+/// The sections of a Markdown file, by heading: a part of it can be written anew.
+#[derive(Clone, Debug, Default)]
+pub struct Sections(BTreeMap<String, String>);
+
+impl Sections {
+    /// Reads a file; none are in one that does not exist.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = if file.exists() {
+            fs::read_to_string(file)?
+        } else {
+            String::new()
+        };
+        let mut sections = Self::default();
+        for section in text.split("\n## ").skip(1) {
+            let (heading, text) = section.split_once('\n').unwrap_or((section, ""));
+            sections.put(heading, text.trim().to_owned());
+        }
+        Ok(sections)
+    }
+
+    /// Puts one in the place of that with the same heading.
+    pub fn put(&mut self, heading: &str, text: String) {
+        self.0.insert(heading.to_owned(), text);
+    }
+
+    /// The file: an introduction, and the sections in this order; others are dropped.
+    pub fn write<'a>(&self, introduction: &str, order: impl IntoIterator<Item = &'a str>) -> String {
+        let mut file = format!("# Figures\n\n{introduction}\n");
+        for heading in order {
+            if let Some(text) = self.0.get(heading) {
+                file.push_str(&format!("\n## {heading}\n\n{text}\n"));
+            }
+        }
+        file
+    }
+}
+
 /// Minimum, median and maximum of some figures; the median of an even number is the mean of the middle two.
 pub fn spread(figures: &[f64]) -> Option<(f64, f64, f64)> {
     let mut sorted = figures.to_vec();
@@ -87,6 +128,23 @@ mod tests {
         ];
         assert_eq!(table.to_string(), lines.join("\n"));
         assert_eq!(table.markdown().lines().nth(1), Some("| --- | --- |"));
+    }
+
+    #[test]
+    fn what_is_not_measured_anew_stays() {
+        let file = std::env::temp_dir().join(format!("sections-{}", std::process::id()));
+        let order = ["a", "b", "c"];
+        let mut sections = Sections::read(&file).unwrap();
+        sections.put("c", "old".to_owned());
+        sections.put("a", "| x |\n\nof a".to_owned());
+        fs::write(&file, sections.write("How.", order)).unwrap();
+        let mut sections = Sections::read(&file).unwrap();
+        sections.put("c", "new".to_owned());
+        fs::remove_file(&file).unwrap();
+        assert_eq!(
+            sections.write("How.", order),
+            "# Figures\n\nHow.\n\n## a\n\n| x |\n\nof a\n\n## c\n\nnew\n"
+        );
     }
 
     #[test]

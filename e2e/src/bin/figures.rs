@@ -7,8 +7,8 @@ use clap::Parser;
 use e2e::cluster::Cluster;
 use e2e::counted::{Fault, Wanted};
 use e2e::harness::spec;
-use e2e::idle::{self, Idle};
-use e2e::report::Table;
+use e2e::idle::{Idle, measure};
+use e2e::report::{Sections, Table};
 use e2e::runs::{self, Run};
 use e2e::space::Space;
 use e2e::subject::Subject;
@@ -24,7 +24,8 @@ const START: Duration = Duration::from_secs(180);
 /// The operator has done everything that a change caused after this.
 const REST: Duration = Duration::from_secs(20);
 
-/// Lets each fault befall masters under writes, many times; then measures the idle operator. Writes docs/figures.md.
+/// Lets each fault befall masters under writes, many times; then measures the idle operator. Writes docs/figures.md, in
+/// which what was not counted anew stays as it was.
 #[derive(Parser)]
 struct Args {
     /// How often each fault happens.
@@ -39,8 +40,8 @@ struct Args {
     /// Resources of the idle measurement.
     #[arg(long, default_value_t = 10)]
     idle_resources: usize,
-    /// Seconds of the idle measurement.
-    #[arg(long, default_value_t = 60)]
+    /// Seconds of the idle measurement; 0 for none.
+    #[arg(long, env = "IDLE_SECONDS", default_value_t = 60)]
     idle_seconds: u64,
     /// Where finished runs are kept.
     #[arg(long, default_value = "target/figures")]
@@ -62,6 +63,11 @@ is to do with partial ones. The servers count both. About a second of a long gap
 between two syncs. Where much data is rolled, a third client overwrites values of 100 kB that do not compress. A process hangs by SIGSTOP until its liveness probe ends it. A cable is plugged in again once another \
 master is published; where no more is said, the leading operator is on another node.";
 
+/// The heading of all planned changes together.
+const PLANNED: &str = "All planned changes without a fault";
+/// The heading of what happens when nothing does.
+const IDLE: &str = "The idle operator";
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
@@ -78,7 +84,12 @@ async fn main() -> Result<()> {
     } else {
         args.faults.as_slice()
     };
-    let mut text = String::new();
+    let measured = format!(
+        "Commit {commit}, {}, {} cores.",
+        jiff::Zoned::now().date(),
+        std::thread::available_parallelism()?
+    );
+    let mut sections = Sections::read(&args.out)?;
     let mut planned = vec![];
     let mut judged = vec![];
     for wanted in wanted {
@@ -86,36 +97,28 @@ async fn main() -> Result<()> {
         let runs = befallen(&cluster, &args, *wanted, &file).await?;
         let (table, losses) = (runs::table(&runs), runs::losses(&runs));
         println!("\n{table}\n{losses}\n");
-        text.push_str(&format!(
-            "## {}\n\n{}\n{losses}\n\n",
-            wanted.fault.title(),
-            table.markdown()
-        ));
+        let text = format!("{measured}\n\n{}\n{losses}", table.markdown());
+        sections.put(wanted.fault.title(), text);
         judged.push(runs::judge(&runs, wanted.fault.bounds()).context(wanted.fault.title()));
         if wanted.fault.is_planned() {
             planned.extend(runs);
         }
     }
-    let idle = measured(&cluster, &args).await?;
-    let idle_table = usage(&idle);
-    println!("\n{idle_table}\n{}", requests(&idle, &args));
-    text.push_str(&format!(
-        "## The idle operator\n\n{} resources of three instances, no clients, {} s.\n\n{}\n{}\n",
-        args.idle_resources,
-        args.idle_seconds,
-        idle_table.markdown(),
-        requests(&idle, &args),
-    ));
-    if let Some(folder) = args.out.parent() {
-        fs::create_dir_all(folder)?;
+    if !planned.is_empty() {
+        sections.put(PLANNED, format!("{measured}\n\n{}", runs::planned(&planned)));
     }
-    let head = format!(
-        "# Figures\n\nCommit {commit}, {}, by `make figures`: three nodes on one machine with {} cores.\n\n{HOW}\n\n{}\n\n",
-        jiff::Zoned::now().date(),
-        std::thread::available_parallelism()?,
-        runs::planned(&planned),
-    );
-    fs::write(&args.out, head + &text)?;
+    if args.idle_seconds > 0 {
+        let idle = idle(&cluster, &args).await?;
+        let (table, requests) = (usage(&idle), requests(&idle, &args));
+        println!("\n{table}\n{requests}");
+        let what = format!(
+            "{} resources of three instances, no clients, {} s.",
+            args.idle_resources, args.idle_seconds
+        );
+        sections.put(IDLE, format!("{measured} {what}\n\n{}\n{requests}", table.markdown()));
+    }
+    let order = [PLANNED].into_iter().chain(Fault::ALL.map(Fault::title)).chain([IDLE]);
+    fs::write(&args.out, sections.write(HOW, order))?;
     println!("Written to {}", args.out.display());
     judged.into_iter().collect()
 }
@@ -193,13 +196,13 @@ async fn apply(space: &Space, count: usize, spec: &Value) -> Result<Vec<Subject>
     Ok(subjects)
 }
 
-async fn measured(cluster: &Cluster, args: &Args) -> Result<Idle> {
+async fn idle(cluster: &Cluster, args: &Args) -> Result<Idle> {
     println!("\nThe operator with {} idle resources:", args.idle_resources);
     let space = Space::create(cluster, &format!("idle-{}", std::process::id())).await?;
     let measured = async {
         apply(&space, args.idle_resources, &spec(3)).await?;
         sleep(REST).await;
-        idle::measure(cluster, Duration::from_secs(args.idle_seconds)).await
+        measure(cluster, Duration::from_secs(args.idle_seconds)).await
     };
     let measured = measured.await;
     space.delete().await?;

@@ -1,11 +1,12 @@
 //! Servers of a newer version, and the way back.
 
-use crate::roll::{ensure_replaced, uids};
+use crate::roll::ensure_replaced;
 use crate::{PLANNED_GAP, SAY, SETTLE};
 use anyhow::{Context, Result, ensure};
 use e2e::harness::{Needs, image, newer_image, run, spec};
 use e2e::log;
 use e2e::pod::restarts;
+use e2e::rolled::uids;
 use e2e::space::until;
 use e2e::subject::{Subject, record};
 use e2e::trial::{self, Expect};
