@@ -6,7 +6,7 @@ use crate::drain::drain;
 use crate::fault::Signal;
 use crate::log::{self, Micros};
 use crate::operator;
-use crate::outage::{self, Place};
+use crate::outage;
 use crate::pod::node;
 use crate::resp::{Reply, info_field};
 use crate::rolled;
@@ -124,10 +124,7 @@ impl Fault {
     async fn prepare(self, subject: &Subject) -> Result<()> {
         let cluster = &subject.space.cluster;
         match self {
-            Self::CutOff | Self::CutOffDurable => {
-                let settled = subject.settled(SETTLE).await?;
-                outage::lead(cluster, Place::Beside(node(&settled.master))).await
-            }
+            Self::CutOff | Self::CutOffDurable => outage::lead_elsewhere(subject, SETTLE).await,
             Self::CutOffWithLeader => outage::bring_together(subject, SETTLE).await.map(drop),
             Self::RolledWith(middle) => middle.prepare(subject).await,
             Self::Killed | Self::Hung | Self::HungSooner | Self::KilledWithLeader => {

@@ -211,6 +211,12 @@ pub async fn lead(cluster: &Cluster, place: Place<'_>) -> Result<()> {
     operator::ready(cluster, LEADS).await
 }
 
+/// Lets an operator lead that is on another node than the master: its node can be lost by itself.
+pub async fn lead_elsewhere(subject: &Subject, limit: Duration) -> Result<()> {
+    let settled = subject.settled(limit).await?;
+    lead(&subject.space.cluster, Place::Beside(node(&settled.master))).await
+}
+
 /// Where an operator is to lead.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {

@@ -33,22 +33,12 @@ pub enum Middle {
 }
 
 impl Middle {
-    /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::OperatorKilled,
-        Self::TargetKilled,
-        Self::MasterHangs,
-        Self::CablePulled,
-    ];
-
     /// Has the leading operator where it is to be: on another node than the master, whose cable is pulled.
     pub async fn prepare(self, subject: &Subject) -> Result<()> {
-        let cluster = &subject.space.cluster;
         if self == Self::CablePulled {
-            let settled = subject.settled(BEGIN).await?;
-            outage::lead(cluster, outage::Place::Beside(node(&settled.master))).await?;
+            outage::lead_elsewhere(subject, BEGIN).await?;
         }
-        operator::ready(cluster, BEGIN).await
+        operator::ready(&subject.space.cluster, BEGIN).await
     }
 
     /// Begins a roll, lets it happen, and waits until every pod is another one. The moment just before.

@@ -69,7 +69,7 @@ pub async fn observe(
     let wanted = desired(redis);
     Ok(Observed {
         desired: Desired {
-            durable: wanted.durable && all.iter().all(|pod| leaves_what_is_read(pod, redis)),
+            durable: wanted.durable && leave_what_is_read(&all, redis),
             incompatible: obstacle(&mut held.masters_image, &all, written(&record), redis),
             restarted,
             ..wanted
@@ -178,10 +178,15 @@ impl Pods {
     }
 }
 
-/// A pod in its place would begin with its data.
-fn leaves_what_is_read(pod: &Pod, redis: &Redis) -> bool {
-    let conf = pod.annotations().get(names::ANNOTATION_CONFIG);
-    conf.is_some_and(|conf| config::reads(conf, &redis.spec))
+/// A pod in the place of any of these would begin with its data.
+fn leave_what_is_read(pods: &[Arc<Pod>], redis: &Redis) -> bool {
+    let conf = config::render(&redis.spec);
+    let read = config::persistence(&conf);
+    let written = |pod: &Pod| {
+        let conf = pod.annotations().get(names::ANNOTATION_CONFIG);
+        conf.is_some_and(|conf| config::persistence(conf) == read)
+    };
+    pods.iter().all(|pod| written(pod))
 }
 
 fn target(instance: &Instance) -> Option<Target> {
@@ -283,6 +288,7 @@ mod tests {
             let annotations = json!({ names::ANNOTATION_CONFIG: config::render(&redis.spec) });
             serde_json::from_value(json!({ "metadata": { "annotations": annotations } })).unwrap()
         };
+        let leaves_what_is_read = |pod: &Pod, redis: &Redis| leave_what_is_read(&[Arc::new(pod.clone())], redis);
         let log = with(&[]);
         let pod = made_for(&log);
         assert!(leaves_what_is_read(&pod, &log));

@@ -10,50 +10,21 @@
 mod support;
 
 use redis_operator::redis::Connection;
-use redis_operator_core::observed::Moment;
-use redis_operator_core::record::{Claim, Process};
 use redis_operator_core::replication::{Replication, Role};
-use support::{PORT, Server, ServerOptions, wait_for};
+use support::replication::{ask, attach, claim, synced};
+use support::{Server, ServerOptions, wait_for};
 
-async fn ask(connection: &Connection) -> Replication {
-    connection.probe(Moment(0)).await.unwrap().replication
-}
+/// The user of whoever follows.
+const USER: &str = "r-uid";
 
 /// Freezes, claims what was frozen and promotes; gives both states.
 async fn freeze_and_promote(connection: &Connection) -> (Replication, Replication) {
     let frozen = connection.freeze().await.unwrap();
     assert!(frozen.is_frozen());
-    let claim = Claim {
-        process: Process {
-            pod: "redis-example-0".to_owned(),
-            uid: "uid".to_owned(),
-            run_id: frozen.run_id.clone(),
-            address: "10.0.0.1".to_owned(),
-            node: String::new(),
-            container: None,
-            ended: false,
-        },
-        id: frozen.id.clone(),
-        offset: frozen.offset,
-    };
-    let promoted = connection.promote(&claim, &[]).await.unwrap();
+    let promoted = connection.promote(&claim(&frozen), &[]).await.unwrap();
     assert_eq!(promoted.forked_at, Some(frozen.offset));
     assert!(promoted.offset >= frozen.offset);
     (frozen, promoted)
-}
-
-async fn attach(replica: &Connection, master: &Connection, host: &str) {
-    master.add_user("r-uid", "members-password").await.unwrap();
-    replica.follow(host, PORT, "r-uid", "members-password").await.unwrap();
-}
-
-async fn synced(replica: &Connection, master: &Connection) {
-    wait_for("the replica to be synced", async || {
-        let (goal, found) = (ask(master).await, ask(replica).await);
-        let up = found.upstream.as_ref().is_some_and(|upstream| upstream.link_up);
-        (up && found.id == goal.id && found.offset >= goal.offset).then_some(())
-    })
-    .await;
 }
 
 fn with(lines: &str) -> ServerOptions {
@@ -78,7 +49,7 @@ async fn a_master_that_never_had_a_replica() {
 async fn a_master_with_replicas_that_is_demoted() {
     let (master, replica) = (Server::open(), Server::fenced());
     let (m, r) = (master.connection().await, replica.connection().await);
-    attach(&r, &m, &master.host()).await;
+    attach(&r, &m, &master.host(), USER).await;
     synced(&r, &m).await;
     for i in 0..10 {
         master.guest().call(&["SET", &i.to_string(), "x"]);
@@ -95,7 +66,7 @@ async fn a_master_with_replicas_that_is_demoted() {
 async fn a_replica_under_writes() {
     let (master, replica) = (Server::open(), Server::fenced());
     let (m, r) = (master.connection().await, replica.connection().await);
-    attach(&r, &m, &master.host()).await;
+    attach(&r, &m, &master.host(), USER).await;
     synced(&r, &m).await;
     let mut writer = master.guest();
     for i in 0..500 {
@@ -113,7 +84,7 @@ async fn a_replica_that_restarts_from_its_snapshot_keeps_its_place() {
     let (master, mut replica) = (Server::open(), Server::fenced());
     let m = master.connection().await;
     let r = replica.connection().await;
-    attach(&r, &m, &master.host()).await;
+    attach(&r, &m, &master.host(), USER).await;
     // Bytes count only once somebody follows.
     synced(&r, &m).await;
     master.guest().call(&["SET", "a", "1"]);
@@ -142,7 +113,7 @@ async fn one_that_restarts_from_an_append_only_file_has_data_of_a_new_history() 
     let (master, mut replica) = (Server::open(), Server::start(&with("appendonly yes")));
     let m = master.connection().await;
     let r = replica.connection().await;
-    attach(&r, &m, &master.host()).await;
+    attach(&r, &m, &master.host(), USER).await;
     synced(&r, &m).await;
     master.guest().call(&["SET", "a", "1"]);
     synced(&r, &m).await;
@@ -177,7 +148,7 @@ async fn one_that_is_frozen_within_its_first_full_sync_has_nothing() {
         master.guest().call(&["SET", &i.to_string(), "x"]);
     }
     let (m, r) = (master.connection().await, replica.connection().await);
-    attach(&r, &m, &master.host()).await;
+    attach(&r, &m, &master.host(), USER).await;
     wait_for("the sync to begin", async || {
         ask(&r)
             .await

@@ -13,29 +13,12 @@ use redis_operator::redis::{CallError, Connection};
 use redis_operator_core::credentials;
 use redis_operator_core::names;
 use redis_operator_core::observed::{Answer, Moment};
-use redis_operator_core::record::{Claim, Process};
-use redis_operator_core::replication::{Replication, Role};
+use redis_operator_core::replication::Role;
+use support::replication::{self, claim, synced};
 use support::{Server, login, wait, wait_for};
 
 async fn ask(connection: &Connection) -> Answer {
     connection.probe(Moment(7)).await.unwrap()
-}
-
-/// A claim on what was frozen.
-fn claim(frozen: &Replication) -> Claim {
-    Claim {
-        process: Process {
-            pod: "redis-example-0".to_owned(),
-            uid: "uid".to_owned(),
-            run_id: frozen.run_id.clone(),
-            address: "10.0.0.1".to_owned(),
-            node: String::new(),
-            container: None,
-            ended: false,
-        },
-        id: frozen.id.clone(),
-        offset: frozen.offset,
-    }
 }
 
 /// Promotes a fenced server that never followed anybody.
@@ -49,24 +32,9 @@ async fn first_master(server: &Server) -> Connection {
 /// Attaches a fenced server to a master and waits until it has everything.
 async fn attach(server: &Server, master: &Server, master_connection: &Connection, user: &str) -> Connection {
     let connection = server.connection().await;
-    master_connection.add_user(user, "members-password").await.unwrap();
-    connection
-        .follow(&master.host(), support::PORT, user, "members-password")
-        .await
-        .unwrap();
+    replication::attach(&connection, master_connection, &master.host(), user).await;
     synced(&connection, master_connection).await;
     connection
-}
-
-/// Waits until the replica shows what the master showed before.
-async fn synced(replica: &Connection, master: &Connection) {
-    wait_for("the replica to be synced", async || {
-        let goal = ask(master).await.replication;
-        let found = ask(replica).await.replication;
-        let up = found.upstream.as_ref().is_some_and(|upstream| upstream.link_up);
-        (up && found.id == goal.id && found.offset >= goal.offset).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]

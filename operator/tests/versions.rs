@@ -11,11 +11,12 @@
 mod support;
 
 use redis_operator::redis::Connection;
-use redis_operator_core::observed::Moment;
-use redis_operator_core::record::{Claim, Process};
-use redis_operator_core::replication::Replication;
 use redis_operator_core::version::obstacle;
-use support::{PORT, Server, ServerOptions, other_program, wait, wait_for};
+use support::replication::{ask, attach, claim, synced};
+use support::{Server, ServerOptions, other_program, wait};
+
+/// The user of whoever follows.
+const USER: &str = "r-uid";
 
 /// Of another version than the other servers.
 fn installed(fenced: bool) -> Server {
@@ -26,37 +27,9 @@ fn installed(fenced: bool) -> Server {
     })
 }
 
-async fn ask(connection: &Connection) -> Replication {
-    connection.probe(Moment(0)).await.unwrap().replication
-}
-
-async fn follow(replica: &Connection, master: &Connection, host: &str) {
-    master.add_user("r-uid", "members-password").await.unwrap();
-    replica.follow(host, PORT, "r-uid", "members-password").await.unwrap();
-}
-
-async fn synced(replica: &Connection, master: &Connection) {
-    wait_for("the replica to be synced", async || {
-        let (goal, found) = (ask(master).await, ask(replica).await);
-        let up = found.upstream.as_ref().is_some_and(|upstream| upstream.link_up);
-        (up && found.id == goal.id && found.offset >= goal.offset).then_some(())
-    })
-    .await;
-}
-
 async fn promote(replica: &Connection) {
     let frozen = replica.freeze().await.unwrap();
-    let process = Process {
-        pod: "redis-a-0".to_owned(),
-        uid: "uid".to_owned(),
-        run_id: frozen.run_id.clone(),
-        address: "10.0.0.1".to_owned(),
-        node: String::new(),
-        container: None,
-        ended: false,
-    };
-    let (id, offset) = (frozen.id.clone(), frozen.offset);
-    replica.promote(&Claim { process, id, offset }, &[]).await.unwrap();
+    replica.promote(&claim(&frozen), &[]).await.unwrap();
 }
 
 /// As an image is called whose servers say this version of themselves.
@@ -85,13 +58,13 @@ async fn r04_r05_a_newer_server_follows_an_older_one_and_not_the_other_way() {
     assert_eq!(obstacle(&before, &after), None);
     old.client().call(&["SET", "key", "old"]);
     let (of_old, of_new) = (old.connection().await, new.connection().await);
-    follow(&of_new, &of_old, &old.host()).await;
+    attach(&of_new, &of_old, &old.host(), USER).await;
     synced(&of_new, &of_old).await;
     assert_eq!(new.client().call(&["GET", "key"]), "old");
 
     of_old.freeze().await.unwrap();
     promote(&of_new).await;
-    follow(&of_old, &of_new, &new.host()).await;
+    attach(&of_old, &of_new, &new.host(), USER).await;
     synced(&of_old, &of_new).await;
     new.client().call(&["SET", "key", "new"]);
     synced(&of_old, &of_new).await;
@@ -103,7 +76,7 @@ async fn r04_r05_a_newer_server_follows_an_older_one_and_not_the_other_way() {
     let of_back = back.connection().await;
     let syncs = || -> u64 { new.client().info("sync_full").unwrap().parse().unwrap() };
     let begun = syncs();
-    follow(&of_back, &of_new, &new.host()).await;
+    attach(&of_back, &of_new, &new.host(), USER).await;
     // it tries again and again, and comes to nothing
     wait("three full syncs in vain", || {
         assert_eq!(back.client().info("master_link_status").as_deref(), Some("down"));

@@ -6,10 +6,9 @@ use anyhow::{Result, ensure};
 use e2e::client::Does;
 use e2e::harness::{Needs, run, spec};
 use e2e::load::Load;
-use e2e::log;
+use e2e::rolled::begin;
 use e2e::syncs::Syncs;
 use e2e::trial::{self, Expect};
-use serde_json::json;
 
 /// A pod that is replaced has nothing and needs everything, once; whoever else follows another master needs what it missed.
 #[test]
@@ -21,14 +20,7 @@ fn r04_a_roll_under_load_needs_one_full_sync_per_pod() -> Result<()> {
         load.fill(&settled.master)?;
         let stream = redis.client(&settled, "bulk", Does::Stream(load)).await?;
         let syncs = Syncs::start(&redis).await?;
-        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |_| {
-            let at = log::now();
-            redis
-                .change(json!({ "podAnnotations": { "changed": at.to_string() } }))
-                .await?;
-            Ok(at)
-        })
-        .await?;
+        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |_| begin(&redis).await).await?;
         let synced = syncs.stop().await?;
         let streamed = stream.stop().await?;
         println!("r04l: {synced:?}, errors of the stream {:?}", streamed.troubles());

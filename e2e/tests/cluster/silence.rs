@@ -127,9 +127,8 @@ fn d07_the_masters_node_is_cut_off_where_nothing_may_be_lost() -> Result<()> {
 }
 
 async fn cut_off(redis: &Subject) -> Result<Verdict> {
-    let settled = redis.settled(START).await?;
     let cluster = &redis.space.cluster;
-    outage::lead(cluster, Place::Beside(node(&settled.master))).await?;
+    outage::lead_elsewhere(redis, START).await?;
     let verdict = trial::run(redis, Expect::Failover, async |before| {
         outage::unplug(redis, before).await
     })

@@ -94,6 +94,11 @@ pub struct Linkless {
 }
 
 impl Linkless {
+    /// For so long that it will not come by itself.
+    pub fn lasts(&self, now: Moment) -> bool {
+        now.since(self.since) >= crate::decide::LINKLESS
+    }
+
     /// It is to be told once more.
     pub fn is_due(&self, now: Moment) -> bool {
         now.since(self.told) >= crate::decide::TELL_AGAIN

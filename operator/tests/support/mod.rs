@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 mod client;
+pub(crate) mod replication;
 pub(crate) mod stub;
 
 pub(crate) use client::Client;

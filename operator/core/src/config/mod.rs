@@ -31,10 +31,11 @@ pub const DATA_DIR: &str = "/data";
 /// The backlog unless the user wants a larger one: 64 MB.
 pub(crate) const BACKLOG_BYTES: u64 = 64 << 20;
 
-/// Settings that the operator changes while the servers run, with which every process starts.
+/// What keeps everybody out of a server until the operator says otherwise: it follows nobody, and serves nothing.
+const CLOSED: &[(&str, &str)] = &[("replicaof", "127.0.0.1 1"), ("replica-serve-stale-data", "no")];
+
+/// Further settings that the operator changes while the servers run, with which every process starts.
 const FENCE: &[(&str, &str)] = &[
-    ("replicaof", "127.0.0.1 1"),
-    ("replica-serve-stale-data", "no"),
     ("replica-read-only", "yes"),
     ("min-replicas-to-write", "0"),
     ("min-replicas-max-lag", "1"),
@@ -54,10 +55,12 @@ const FIXED: &[(&str, &str)] = &[
 
 /// How a server is started: fenced, even if somebody has taken the annotation away from which its file is made.
 pub fn command() -> Vec<String> {
-    let file = format!("{CONFIG_DIR}/{CONFIG_FILE}");
-    let fence = "--replicaof 127.0.0.1 1 --replica-serve-stale-data no";
-    let words = ["redis-server", &file].into_iter().chain(fence.split(' '));
-    words.map(str::to_owned).collect()
+    let mut words = vec!["redis-server".to_owned(), format!("{CONFIG_DIR}/{CONFIG_FILE}")];
+    for (key, value) in CLOSED {
+        words.push(format!("--{key}"));
+        words.extend(value.split(' ').map(str::to_owned));
+    }
+    words
 }
 
 /// The whole file. Call [`check`] first: what it refuses does not belong in a file.
@@ -86,7 +89,7 @@ pub fn render(spec: &RedisSpec) -> String {
         line(&mut text, key, value);
     }
     text.push_str("\n# the fence: a replica of nothing, until the operator says otherwise\n");
-    for (key, value) in FENCE {
+    for (key, value) in CLOSED.iter().chain(FENCE) {
         line(&mut text, key, value);
     }
     text
@@ -119,15 +122,11 @@ const PERSISTENCE: [&str; 6] = [
     "shutdown-on-sigterm",
 ];
 
-/// Whether a server with the present spec's redis.conf reads what one with this redis.conf has written: one with
+/// The lines of a redis.conf about files. One server reads what another has written if these are the same: one with
 /// `appendonly yes` reads no snapshot, and one without reads no log.
-pub fn reads(written_with: &str, spec: &RedisSpec) -> bool {
-    let files = |conf: &str| -> Vec<String> {
-        let of_files = |line: &&str| line.split(' ').next().is_some_and(|key| PERSISTENCE.contains(&key));
-        conf.lines().filter(of_files).map(str::to_owned).collect()
-    };
-    let (before, now) = (files(written_with), files(&render(spec)));
-    !before.is_empty() && before == now
+pub fn persistence(conf: &str) -> Vec<&str> {
+    let of_files = |line: &&str| line.split(' ').next().is_some_and(|key| PERSISTENCE.contains(&key));
+    conf.lines().filter(of_files).collect()
 }
 
 /// Every write is appended to a log.

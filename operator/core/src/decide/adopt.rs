@@ -151,9 +151,7 @@ pub(super) fn continues(view: &View, it: Living) -> bool {
 /// Its link is up and it has the same id.
 fn shares_history(instance: &Instance, master: Living) -> bool {
     let answer = instance.answer().map(|answer| &answer.replication);
-    answer.is_some_and(|it| {
-        it.id == master.answer.replication.id && it.upstream.as_ref().is_some_and(|upstream| upstream.link_up)
-    })
+    answer.is_some_and(|it| it.id == master.answer.replication.id && it.link_is_up())
 }
 
 fn has_followers(seen: &Observed, master: Living) -> bool {

@@ -16,8 +16,8 @@ const LATER: Duration = Duration::from_millis(200);
 /// How soon a member that follows the master and has no link to it is told its credentials again, and the master those
 /// of its user: they may have been changed by hand, or restored.
 pub(crate) const TELL_AGAIN: Duration = Duration::from_secs(10);
-/// How soon a person is told.
-const LONG: Duration = Duration::from_secs(60);
+/// One that has no link for this long, and no sync going on, will not come by itself: a person is told.
+pub(crate) const LINKLESS: Duration = Duration::from_secs(60);
 
 /// Joins while the master serves.
 pub(super) fn join(view: &View, aside: &mut Aside) -> Say {
@@ -171,7 +171,7 @@ fn watch_linkless(view: &View, master: Living, aside: &mut Aside) {
             continue;
         };
         aside.wake(TELL_AGAIN.saturating_sub(now.since(linkless.told)));
-        if now.since(linkless.since) >= LONG {
+        if linkless.lasts(now) {
             let text = format!(
                 "{} follows master {} and has had no link to it since {:.0}; it is told to follow again every {} s. Is there a network policy or a firewall between them? Its log says more: kubectl logs {}",
                 it.instance.pod,

@@ -28,7 +28,7 @@ mod view;
 mod wish;
 
 pub use evidence::{Master, Proof};
-pub(crate) use join::TELL_AGAIN;
+pub(crate) use join::{LINKLESS, TELL_AGAIN};
 pub use progress::Mark;
 pub use silence::Silence;
 pub(crate) use silence::last_heard;

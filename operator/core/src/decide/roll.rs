@@ -8,10 +8,6 @@ use super::{Aside, Master, Say, View, guard, join, leave};
 use crate::observed::{Instance, Paused, Reach};
 use crate::plan::{Reason, Step};
 use crate::record::Stage;
-use std::time::Duration;
-
-/// A replica without a link for this long, and without a sync going on, will not come by itself.
-const STUCK: Duration = Duration::from_secs(60);
 
 /// Replaces the pod whose turn it is: its leave is recorded and finished first, so that nothing which was acknowledged is
 /// on it alone.
@@ -193,9 +189,9 @@ fn stuck(view: &View, instance: &Instance) -> Option<String> {
         return Some(trouble.clone());
     }
     let run_id = &instance.answer()?.replication.run_id;
-    let unlinked = view.seen.now.since(view.seen.memory.linkless.get(run_id)?.since);
+    let linkless = view.seen.memory.linkless.get(run_id)?;
     // no number in it: a status that changes every second is written every second
-    (unlinked >= STUCK).then(|| {
+    linkless.lasts(view.seen.now).then(|| {
         format!(
             "it has been without a link to the master for more than a minute; can its version read what the master's writes? See kubectl logs {}",
             instance.pod

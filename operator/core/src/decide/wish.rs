@@ -220,10 +220,13 @@ fn obstacle(view: &View, master: Living, value: &str) -> Option<Obstacle> {
 
 /// A switchover begins when nobody joins, and this one is not done with it by itself.
 fn never_joins(view: &View) -> Option<Obstacle> {
-    let linkless = |run_id: &String| view.seen.memory.linkless.get(run_id);
-    let lasts = |run_id: &String| linkless(run_id).is_some_and(|it| view.seen.now.since(it.since) >= PATIENCE);
-    let joining = view.record.at(Stage::Joining).map(|member| &member.process);
-    let pod = &joining.into_iter().find(|process| lasts(&process.run_id))?.pod;
+    let linkless = &view.seen.memory.linkless;
+    let lasts = |it: &Living| {
+        linkless
+            .get(&it.answer.replication.run_id)
+            .is_some_and(|it| it.lasts(view.seen.now))
+    };
+    let pod = &view.linkless().find(lasts)?.instance.pod;
     let text = format!("{pod} joins, and has had no link to the master for more than a minute; put that right first");
     Some(Obstacle::Final(text))
 }
