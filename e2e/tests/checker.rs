@@ -11,6 +11,7 @@ use std::env;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,10 @@ fn writer(address: SocketAddr, name: &str, more: &[&str]) -> (Running, PathBuf) 
 }
 
 fn client(program: &str, address: SocketAddr, name: &str, more: &[&str]) -> (Running, PathBuf) {
-    let file = env::temp_dir().join(format!("checker-{name}-{}-{}", std::process::id(), log::now()));
+    // two tests at once begin a client within the same microsecond
+    static CLIENTS: AtomicUsize = AtomicUsize::new(0);
+    let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
+    let file = env::temp_dir().join(format!("checker-{name}-{}-{number}", std::process::id()));
     let child = Command::new(program)
         .args([&address.to_string(), name, "--out"])
         .arg(&file)
