@@ -1,8 +1,7 @@
 //! Tests on a real cluster with the operator in it, named after the scenarios that they show.
 //!
-//! They need `make cluster deploy` and run inside the cluster's network, one at a time but for those which `scripts/stage`
-//! names:
-//! `e2e/cluster/in-node cp cargo test --offline -p e2e --test cluster -- --test-threads=1 --nocapture d01`.
+//! They need `make cluster deploy`; `scripts/cluster-tests d01` runs those with that in their names, inside the cluster's
+//! network. Each has its cluster for itself, but for those which that script names.
 
 mod bad_input;
 mod by_hand;
