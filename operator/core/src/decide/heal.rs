@@ -121,6 +121,12 @@ pub(super) fn replace_stuck(view: &View, aside: &mut Aside) -> Say {
     (!steps.is_empty()).then_some((steps, "replace pods in a long back-off"))
 }
 
+/// Before a restart of everything, which would wait for them. Where somebody lives an election comes first: a deletion
+/// that the API server refuses would hold it up.
+pub(super) fn replace_outdated_if_nobody_lives(view: &View, aside: &mut Aside) -> Say {
+    view.nobody_lives().then(|| replace_outdated(view, aside)).flatten()
+}
+
 /// A pod of an outdated revision that cannot run: its successor may. So a spec that was corrected is enough. Not one that
 /// the record needs, unless everybody of whom it speaks has ended and their data is on volumes; and what may hold data
 /// that nobody else has is left alone.

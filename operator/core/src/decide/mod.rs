@@ -44,16 +44,17 @@ use std::time::Duration;
 type Say = Option<(Vec<Step>, &'static str)>;
 
 /// The rules, in the order in which they are asked.
-const RULES: [fn(&View, &mut Aside) -> Say; 22] = [
+const RULES: [fn(&View, &mut Aside) -> Say; 23] = [
     hold::take_over,
     publish::publish,
     hold::touch_slice,
     hold::forget,
-    heal::replace_outdated,
+    heal::replace_outdated_if_nobody_lives,
     restart::restart,
     suspect::suspect,
     elect::elect,
     promote::promote,
+    heal::replace_outdated,
     heal::send_away,
     wish::answer,
     switch::switch,

@@ -2,7 +2,7 @@
 
 use crate::world::{Disk, Fault, Mood, World, pod_name, reasons};
 use redis_operator_core::observed::Paused;
-use redis_operator_core::plan::Reason;
+use redis_operator_core::plan::{Plan, Reason, Step};
 use redis_operator_core::record::Stage;
 use std::time::Duration;
 
@@ -118,6 +118,30 @@ fn r05_a_spec_that_cannot_start_stops_at_the_first_replica() {
     world.settle();
     assert!(rolled(&world), "{}", world.story());
     world.assert_healthy();
+    world.assert_nothing_lost();
+}
+
+/// The API server may refuse to delete it, again and again.
+#[test]
+fn o02_a_pod_that_is_to_be_replaced_holds_no_failover_up() {
+    let mut world = World::healthy(3);
+    world.spec = 1;
+    world.broken.insert(1);
+    world.settle();
+    world.spec = 0;
+    world.kill(0);
+    let deletes = |plan: &Plan| plan.steps.iter().any(|step| matches!(step, Step::DeletePod { .. }));
+    for _ in 0..100 {
+        let plan = world.pass_only();
+        assert!(!deletes(&plan), "{}: {}", plan.why, world.story());
+        world.flow();
+        if world.published().is_some_and(|published| published != 0) {
+            break;
+        }
+    }
+    assert_eq!(world.published(), Some(1), "{}", world.story());
+    world.settle();
+    assert!(rolled(&world), "{}", world.story());
     world.assert_nothing_lost();
 }
 
