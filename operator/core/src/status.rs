@@ -107,6 +107,12 @@ pub fn tells_the_same(a: &RedisStatus, b: &RedisStatus) -> bool {
     still(a) == still(b)
 }
 
+/// Commands in a sentence as they can be pasted: decisions know no names, and write `redis NAME`.
+fn paste(message: &str, redis: &Redis) -> String {
+    let namespace = redis.namespace().unwrap_or_default();
+    message.replace("redis NAME", &format!("redis {} -n {namespace}", redis.name_any()))
+}
+
 /// What a person wants to know at a glance.
 struct Facts {
     master: Option<String>,
@@ -168,10 +174,13 @@ impl Facts {
         let available = self.published && self.master.is_some();
         let surplus = seen.instances.len() > wants;
         let complete = available && self.is_complete(seen) && !surplus && troubles.is_empty();
-        let notes = plan
-            .notes
-            .iter()
-            .map(|note| (format!("{:?}", note.reason), note.message.clone(), stalls(note.reason)));
+        let notes = plan.notes.iter().map(|note| {
+            (
+                format!("{:?}", note.reason),
+                paste(&note.message, redis),
+                stalls(note.reason),
+            )
+        });
         let mut why: Vec<_> = troubles
             .iter()
             .map(|t| (t.reason.clone(), t.message.clone(), true))

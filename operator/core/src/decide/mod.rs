@@ -176,7 +176,7 @@ pub fn decide(seen: &Observed) -> Plan {
         }
         Found::Nonsense(what) => {
             let text = format!(
-                "status.record cannot be used: {what}. Nothing is promoted on its word. Remove it (kubectl patch --subresource=status --type=json -p '[{{\"op\":\"remove\",\"path\":\"/status/record\"}}]'): the serving master is then adopted."
+                "status.record cannot be used: {what}. Nothing is promoted on its word. Remove it (kubectl patch redis NAME --subresource=status --type=json -p '[{{\"op\":\"remove\",\"path\":\"/status/record\"}}]'): the serving master is then adopted."
             );
             aside.note(Reason::RecordUnreadable, text);
             None

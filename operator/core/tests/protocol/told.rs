@@ -46,6 +46,21 @@ fn states(status: &RedisStatus) -> Vec<&str> {
     status.instances.iter().map(|it| it.state.as_deref().unwrap()).collect()
 }
 
+/// At three in the morning nobody wants to find out which name and which namespace.
+#[test]
+fn a_command_in_a_sentence_can_be_pasted() {
+    let mut seen = observed();
+    seen.record = Found::Nonsense("it is a list".to_owned());
+    let mut redis = redis();
+    redis.metadata.namespace = Some("shop".to_owned());
+    let it = status(&redis, &seen, &decide(&seen), &[], None);
+    let (_, _, message) = condition(&it, "Stalled");
+    assert!(
+        message.contains("kubectl patch redis a -n shop --subresource=status"),
+        "{message}"
+    );
+}
+
 #[test]
 fn a_healthy_resource_is_ready() {
     let it = told(&observed());
