@@ -55,17 +55,47 @@ impl Action {
     }
 }
 
+/// A rule of the protocol that an operator can be without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// A process that starts serves nobody.
+    Fence,
+    /// Members are frozen before one of them is promoted.
+    Freeze,
+}
+
+impl Rule {
+    /// As `REDIS_OPERATOR_WITHOUT` has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fence => "fence",
+            Self::Freeze => "freeze",
+        }
+    }
+}
+
 /// SIGKILL.
 const KILLED: i32 = 9;
 
 impl LocalOperator {
     /// Starts one. Its name is the first part of its holder's; `fail_point` is `NAME:kill` or `NAME:stop`.
     pub fn start(space: &Space, name: &str, fail_point: Option<&str>) -> Result<Self> {
+        Self::start_without(None, space, name, fail_point)
+    }
+
+    /// Starts one that is without a rule: another binary, for the operator's has no such switch.
+    pub fn start_without(without: Option<Rule>, space: &Space, name: &str, fail_point: Option<&str>) -> Result<Self> {
         let local = space.cluster.local()?;
         let folder = folder(space);
         fs::create_dir_all(&folder)?;
         let log = folder.join(format!("{name}.log"));
-        let mut command = Command::new(program()?);
+        let mut command = match without {
+            None => Command::new(program("redis-operator", "")?),
+            Some(_) => Command::new(program("operator-without-rules", " --features rules-out")?),
+        };
+        if let Some(rule) = without {
+            command.env("REDIS_OPERATOR_WITHOUT", rule.name());
+        }
         command.env("KUBECONFIG", local.kubeconfig());
         command.args([
             "--watch-namespace",
@@ -228,16 +258,14 @@ pub fn forget(space: &Space) -> Result<()> {
     Ok(fs::remove_dir_all(folder(space))?)
 }
 
-/// The operator's program, one folder above a test's.
-fn program() -> Result<PathBuf> {
+/// One of the operator's programs, one folder above a test's, which is built with these arguments.
+fn program(name: &str, built_with: &str) -> Result<PathBuf> {
     let own = env::current_exe()?;
     let folders = own.ancestors().skip(1).take(2);
-    let found = folders
-        .map(|folder| folder.join("redis-operator"))
-        .find(|file| file.exists());
+    let found = folders.map(|folder| folder.join(name)).find(|file| file.exists());
     found.with_context(|| {
         format!(
-            "no redis-operator beside {}: build it with `cargo build -p redis-operator`",
+            "no {name} beside {}: build it with `cargo build -p redis-operator --bin {name}{built_with}`",
             own.display()
         )
     })

@@ -133,7 +133,10 @@ async fn desired(
         reason: refusal.reason.to_owned(),
         message: refusal.message,
     };
-    resources::build(redis, &inputs).map_err(refused)
+    let built = resources::build(redis, &inputs).map_err(refused);
+    #[cfg(feature = "rules-out")]
+    let built = built.map(crate::rules_out::unfenced);
+    built
 }
 
 /// Whatever makes a pod anew, an eviction or a lost node, makes it from the template: one for servers that cannot read what

@@ -29,9 +29,12 @@ pub mod objects;
 pub mod outage;
 pub mod pass;
 pub mod pods;
+pub mod process;
 pub mod redis;
 pub mod report;
 pub mod resource;
+#[cfg(feature = "rules-out")]
+pub mod rules_out;
 pub mod servers;
 pub mod slice;
 pub mod trace;

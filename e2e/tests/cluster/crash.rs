@@ -8,16 +8,14 @@
 mod case;
 mod first_start;
 
-use crate::SETTLE;
+use crate::alone::without_the_deployed;
 use anyhow::{Context, Result};
 use case::{Case, Stage, Trigger};
 use e2e::harness::{Needs, run};
 use e2e::local_operator::{self, Action};
-use e2e::operator;
 use e2e::space::Space;
 use std::env;
 use std::time::Duration;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// From the intent to the claim. The master's process ends.
@@ -203,28 +201,4 @@ async fn lane(space: &Space, name: &str, play: impl AsyncFnOnce(&Space) -> Resul
     }
     local_operator::forget(&space)?;
     outcome.and(space.delete().await)
-}
-
-/// Tests in the middle of which the cluster's own operators have to be away.
-static WITHOUT: Mutex<usize> = Mutex::const_new(0);
-
-/// The cluster's own operators would do the work in the place of the test's. They come back whatever happens, with the
-/// last of the tests that run beside each other.
-async fn without_the_deployed(space: &Space, test: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
-    let cluster = &space.cluster;
-    let mut tests = WITHOUT.lock().await;
-    *tests += 1;
-    let gone = operator::scale(cluster, 0).await;
-    drop(tests);
-    let outcome = match gone {
-        Ok(()) => test().await,
-        failed => failed,
-    };
-    let mut tests = WITHOUT.lock().await;
-    *tests -= 1;
-    if *tests == 0 {
-        operator::scale(cluster, 2).await?;
-        operator::ready(cluster, SETTLE).await?;
-    }
-    outcome
 }

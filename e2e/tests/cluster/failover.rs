@@ -111,7 +111,7 @@ async fn fenced(redis: &Subject, master: &Pod) -> Result<()> {
 }
 
 /// Waits until kubelet has started the container of a killed process again; the pod then.
-async fn restarted(redis: &Subject, pod: &Pod) -> Result<Pod> {
+pub(crate) async fn restarted(redis: &Subject, pod: &Pod) -> Result<Pod> {
     let ordinal = names::ordinal(&pod.name_any(), &redis.name).context("an ordinal")?;
     let before = restarts(pod, names::CONTAINER_REDIS);
     until("the container to be back", SETTLE, async || {

@@ -3,8 +3,10 @@
 //! They need `make cluster deploy`; `scripts/cluster-tests d01` runs those with that in their names, inside the cluster's
 //! network. Each has its cluster for itself, but for those which that script names.
 
+mod alone;
 mod bad_input;
 mod by_hand;
+mod control;
 mod control_plane;
 mod crash;
 mod drain;

@@ -1,5 +1,6 @@
 //! One fail point, what leads to it, and what must be true afterwards.
 
+use crate::alone::{LEADS, REACHED};
 use crate::{SETTLE, START, kill_master};
 use anyhow::{Context, Result, ensure};
 use e2e::harness::spec;
@@ -16,10 +17,6 @@ use std::time::Duration;
 
 /// Writes before anything happens.
 const WARM_UP: Duration = Duration::from_millis(200);
-/// A fail point is reached within this, the return of a pod included.
-pub(super) const REACHED: Duration = Duration::from_secs(30);
-/// A lease of three seconds, taken over.
-pub(super) const LEADS: Duration = Duration::from_secs(10);
 
 /// What happens before the fail point is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

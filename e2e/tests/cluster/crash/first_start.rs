@@ -1,6 +1,7 @@
 //! The operator ends, or is late, while a Redis starts for the first time.
 
-use super::case::{Case, LEADS, REACHED};
+use super::case::Case;
+use crate::alone::{LEADS, REACHED};
 use crate::{SETTLE, START};
 use anyhow::{Context, Result, ensure};
 use e2e::harness::spec;
