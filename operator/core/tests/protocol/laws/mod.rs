@@ -1,4 +1,4 @@
-//! The laws of `decide` over generated observations. `LAWS_CASES` sets how many, 2,000 unless told; `LAWS_SEED` picks others.
+//! The laws of `decide` (docs/protocol.md, section 10) over generated observations. `LAWS_CASES` sets how many, 2,000 unless told; `LAWS_SEED` picks others.
 
 mod generate;
 mod instances;
