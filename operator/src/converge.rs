@@ -133,10 +133,13 @@ async fn desired(
         reason: refusal.reason.to_owned(),
         message: refusal.message,
     };
-    let built = resources::build(redis, &inputs).map_err(refused);
+    let mut built = resources::build(redis, &inputs).map_err(refused)?;
+    if let Some(image) = &held.masters_image {
+        image.note(&mut built.stateful_set);
+    }
     #[cfg(feature = "rules-out")]
-    let built = built.map(crate::rules_out::unfenced);
-    built
+    let built = crate::rules_out::unfenced(built);
+    Ok(built)
 }
 
 /// Whatever makes a pod anew, an eviction or a lost node, makes it from the template: one for servers that cannot read what

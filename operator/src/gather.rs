@@ -49,6 +49,7 @@ pub async fn observe(
         record = resource.cluster.reread().await?;
     }
     let Pods {
+        set,
         all,
         own: mut instances,
         set_holder,
@@ -70,7 +71,7 @@ pub async fn observe(
     Ok(Observed {
         desired: Desired {
             durable: wanted.durable && leave_what_is_read(&all, redis),
-            incompatible: obstacle(&mut held.masters_image, &all, written(&record), redis),
+            incompatible: obstacle(&mut held.masters_image, set.as_deref(), &all, written(&record), redis),
             restarted,
             ..wanted
         },
@@ -126,6 +127,7 @@ pub async fn ask(
 
 /// What the caches show of a resource's pods.
 struct Pods {
+    set: Option<Arc<StatefulSet>>,
     all: Vec<Arc<Pod>>,
     own: BTreeMap<String, Instance>,
     set_holder: Option<String>,
@@ -170,6 +172,7 @@ impl Pods {
         let mut own = own.map(|instance| (instance.pod.clone(), instance)).collect();
         pods::part(&mut own);
         Self {
+            set,
             all,
             own,
             set_holder,
