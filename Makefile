@@ -55,5 +55,5 @@ load: ## the image into the running cluster, and the operator restarted with it
 deploy: ## the image and manifests/ into the running cluster, and wait until the operator is available
 	@scripts/deploy
 
-figures: ## the long counts of the README (resumable; COUNT=20, FAULTS="hung=5 cable=3" for some of them)
+figures: ## the long counts of the README (resumable; COUNT=20, FAULTS="hung=5 cable=3" for some of them, FALSE_ALARM_MINUTES=60)
 	@scripts/figures

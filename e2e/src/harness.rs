@@ -87,7 +87,7 @@ pub fn spec_with(replicas: i32, more: Value) -> Value {
 }
 
 /// Everything in a namespace that helps to understand a failure.
-async fn describe(space: &Space) -> Result<String> {
+pub async fn describe(space: &Space) -> Result<String> {
     let mut text = format!("--- namespace {}\n", space.name);
     // not as a Redis: it may be a malformed one
     for redis in call(space.objects::<Redis>().list(&ListParams::default())).await?.items {

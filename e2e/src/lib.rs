@@ -14,6 +14,8 @@ pub mod ledger;
 pub mod load;
 pub mod local_operator;
 pub mod log;
+pub mod minute;
+pub mod nuisance;
 pub mod observer;
 pub mod operator;
 pub mod outage;

@@ -4,6 +4,7 @@ use crate::befall::Befallen;
 use crate::report::{Table, spread};
 use crate::syncs::Synced;
 use anyhow::{Context, Result, ensure};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -90,16 +91,16 @@ impl Run {
             .unwrap_or(usize::MAX)
             .saturating_sub(self.joined)
     }
-
-    /// Adds it to a file.
-    pub fn keep(&self, file: &Path) -> Result<()> {
-        let mut kept = OpenOptions::new().create(true).append(true).open(file)?;
-        Ok(writeln!(kept, "{}", serde_json::to_string(self)?)?)
-    }
 }
 
-/// The runs of a file; none if there is no such file.
-pub fn read(file: &Path) -> Result<Vec<Run>> {
+/// Adds something that is done to a file.
+pub fn keep(done: &impl Serialize, file: &Path) -> Result<()> {
+    let mut kept = OpenOptions::new().create(true).append(true).open(file)?;
+    Ok(writeln!(kept, "{}", serde_json::to_string(done)?)?)
+}
+
+/// What a file has; nothing if there is no such file.
+pub fn read<T: DeserializeOwned>(file: &Path) -> Result<Vec<T>> {
     let text = if file.exists() {
         fs::read_to_string(file)?
     } else {
@@ -131,7 +132,8 @@ pub fn table(runs: &[Run]) -> Table {
     table
 }
 
-fn row(table: &mut Table, what: &str, figures: Vec<f64>) {
+/// The spread of some figures, if there are any.
+pub(crate) fn row(table: &mut Table, what: &str, figures: Vec<f64>) {
     let whole = |figure: f64| format!("{figure:.0}");
     if let Some((least, median, most)) = spread(&figures) {
         table.row(&[what.to_owned(), whole(least), whole(median), whole(most)]);
@@ -284,10 +286,10 @@ mod tests {
     #[test]
     fn what_is_kept_is_read_back() {
         let file = std::env::temp_dir().join(format!("runs-{}", std::process::id()));
-        assert_eq!(read(&file).unwrap(), []);
-        run().keep(&file).unwrap();
-        run().keep(&file).unwrap();
-        let read = read(&file);
+        assert_eq!(read::<Run>(&file).unwrap(), []);
+        keep(&run(), &file).unwrap();
+        keep(&run(), &file).unwrap();
+        let read = read::<Run>(&file);
         fs::remove_file(&file).unwrap();
         assert_eq!(read.unwrap(), [run(), run()]);
     }

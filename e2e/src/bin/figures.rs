@@ -6,8 +6,9 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use e2e::cluster::Cluster;
 use e2e::counted::{Fault, Wanted};
-use e2e::harness::spec;
+use e2e::harness::{describe, spec};
 use e2e::idle::{Idle, measure};
+use e2e::minute::{self, Minute};
 use e2e::report::{Sections, Table};
 use e2e::runs::{self, Run};
 use e2e::space::Space;
@@ -28,7 +29,7 @@ const REST: Duration = Duration::from_secs(20);
 /// which what was not counted anew stays as it was.
 #[derive(Parser)]
 struct Args {
-    /// How often each fault happens.
+    /// How often each fault happens; 0 for none.
     #[arg(long, env = "COUNT", default_value_t = 20)]
     count: usize,
     /// Only these, and how often each: `hung=5 cable=3`.
@@ -43,6 +44,9 @@ struct Args {
     /// Seconds of the idle measurement; 0 for none.
     #[arg(long, env = "IDLE_SECONDS", default_value_t = 60)]
     idle_seconds: u64,
+    /// Minutes in which nothing fails, however much it looks so; 0 for none.
+    #[arg(long, env = "FALSE_ALARM_MINUTES", default_value_t = 60)]
+    false_alarm_minutes: usize,
     /// Where finished runs are kept.
     #[arg(long, default_value = "target/figures")]
     runs: PathBuf,
@@ -65,6 +69,14 @@ master is published; where no more is said, the leading operator is on another n
 
 /// The heading of all planned changes together.
 const PLANNED: &str = "All planned changes without a fault";
+/// The heading of what is no failure.
+const FALSE_ALARMS: &str = "What is no failure";
+/// What is done then, for the reader of the result.
+const CALM: &str = "In each minute two clients write and two read as above, a third one overwrites 5 MB/s of 200 MB, and \
+these things happen: a BGSAVE of the master, a script on it that runs for 4 s, a SIGSTOP of its process for 1.5 s, and the \
+leading operator's process is killed or, in every other minute, its pod deleted. That one happens at another second of each \
+minute, in the middle of a script or of a stall among them, and then has its write gap. A script holds up its clients for as \
+long as it runs. A reader that hangs up by itself after half a second without an answer counts as cut by a timeout.";
 /// The heading of what happens when nothing does.
 const IDLE: &str = "The idle operator";
 
@@ -80,7 +92,7 @@ async fn main() -> Result<()> {
         count: fault.usual(args.count),
     });
     let wanted = if args.faults.is_empty() {
-        &every
+        every.as_slice()
     } else {
         args.faults.as_slice()
     };
@@ -92,7 +104,7 @@ async fn main() -> Result<()> {
     let mut sections = Sections::read(&args.out)?;
     let mut planned = vec![];
     let mut judged = vec![];
-    for wanted in wanted {
+    for wanted in wanted.iter().filter(|wanted| wanted.count > 0) {
         let file = args.runs.join(format!("{commit}-{}.jsonl", wanted.fault.name()));
         let runs = befallen(&cluster, &args, *wanted, &file).await?;
         let (table, losses) = (runs::table(&runs), runs::losses(&runs));
@@ -107,6 +119,16 @@ async fn main() -> Result<()> {
     if !planned.is_empty() {
         sections.put(PLANNED, format!("{measured}\n\n{}", runs::planned(&planned)));
     }
+    if args.false_alarm_minutes > 0 {
+        let minutes = calm(&cluster, &args, &args.runs.join(format!("{commit}-false-alarms.jsonl"))).await?;
+        let (table, told) = (minute::table(&minutes), minute::told(&minutes));
+        println!("\n{table}\n{told}");
+        sections.put(
+            FALSE_ALARMS,
+            format!("{measured} {CALM}\n\n{}\n{told}", table.markdown()),
+        );
+        judged.push(minute::judge(&minutes).context(FALSE_ALARMS));
+    }
     if args.idle_seconds > 0 {
         let idle = idle(&cluster, &args).await?;
         let (table, requests) = (usage(&idle), requests(&idle, &args));
@@ -117,7 +139,8 @@ async fn main() -> Result<()> {
         );
         sections.put(IDLE, format!("{measured} {what}\n\n{}\n{requests}", table.markdown()));
     }
-    let order = [PLANNED].into_iter().chain(Fault::ALL.map(Fault::title)).chain([IDLE]);
+    let order = [PLANNED].into_iter().chain(Fault::ALL.map(Fault::title));
+    let order = order.chain([FALSE_ALARMS, IDLE]);
     fs::write(&args.out, sections.write(HOW, order))?;
     println!("Written to {}", args.out.display());
     judged.into_iter().collect()
@@ -179,7 +202,7 @@ async fn befall_more(space: &Space, args: &Args, wanted: Wanted, file: &Path, ru
             befallen.verdict.line()
         );
         let run = Run::of(&subject.name, befallen)?;
-        run.keep(file)?;
+        runs::keep(&run, file)?;
         runs.push(run);
     }
     Ok(())
@@ -194,6 +217,45 @@ async fn apply(space: &Space, count: usize, spec: &Value) -> Result<Vec<Subject>
         subject.settled(START).await?;
     }
     Ok(subjects)
+}
+
+/// Minutes of one resource; of another one, if they were interrupted.
+async fn calm(cluster: &Cluster, args: &Args, file: &Path) -> Result<Vec<Minute>> {
+    let mut minutes: Vec<Minute> = runs::read(file)?;
+    let wanted = args.false_alarm_minutes;
+    println!(
+        "\n{FALSE_ALARMS}: {} of {wanted} minutes are done ({})",
+        minutes.len(),
+        file.display()
+    );
+    if minutes.len() >= wanted {
+        return Ok(minutes);
+    }
+    let space = Space::create(cluster, &format!("calm-{}", std::process::id())).await?;
+    let passed = async {
+        let subject = space.apply("r", spec(3)).await?;
+        Minute::prepare(&subject, START).await?;
+        while minutes.len() < wanted {
+            let minute = Minute::pass(&subject, u64::try_from(minutes.len())?).await?;
+            println!(
+                "{:>3}/{wanted} {}",
+                minutes.len() + 1,
+                minute::told(std::slice::from_ref(&minute))
+            );
+            runs::keep(&minute, file)?;
+            minutes.push(minute);
+        }
+        Ok(())
+    };
+    let passed: Result<()> = passed.await;
+    if passed.is_err() {
+        println!(
+            "{}",
+            describe(&space).await.unwrap_or_else(|error| format!("{error:#}"))
+        );
+    }
+    passed.and(space.delete().await)?;
+    Ok(minutes)
 }
 
 async fn idle(cluster: &Cluster, args: &Args) -> Result<Idle> {

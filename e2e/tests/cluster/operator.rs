@@ -1,10 +1,11 @@
 //! The operator itself ends, is replaced, is misled.
 
-use crate::{GAP, SETTLE, START, kill_master};
+use crate::{GAP, SETTLE, START, WARM_UP, kill_master};
 use anyhow::{Context, Result, ensure};
 use e2e::fault::Signal;
 use e2e::harness::{Needs, run, spec};
 use e2e::log;
+use e2e::nuisance::{replace_operator, script, stall};
 use e2e::operator;
 use e2e::outage;
 use e2e::pod::restarts;
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// A leader that is asked to stop gives the lease up; a standby looks at it twice a second.
 const HAND_OVER: Duration = Duration::from_secs(2);
+
+/// A script of four seconds holds up its clients for as long.
+const SCRIPT_GAP: Duration = Duration::from_secs(5);
 
 #[test]
 fn o06_a_stopped_leader_hands_over_at_once() -> Result<()> {
@@ -39,6 +43,25 @@ fn o06_a_stopped_leader_hands_over_at_once() -> Result<()> {
         let verdict = trial::run(&redis, Expect::Failover, async |before| kill_master(&redis, before)).await?;
         println!("{}", verdict.line());
         verdict.ensure_smooth(GAP)
+    })
+}
+
+/// A leader that has heard nothing of a master before begins to look at it while it says little or nothing.
+#[test]
+fn d03_d13_an_operator_that_begins_in_the_middle_of_a_script_or_of_a_stall() -> Result<()> {
+    run("d13", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |before| {
+            let at = log::now();
+            tokio::try_join!(script(&redis, before), replace_operator(&redis, false))?;
+            tokio::try_join!(stall(&redis, before), replace_operator(&redis, false))?;
+            Ok(at)
+        })
+        .await?;
+        println!("d03, d13: {}", verdict.line());
+        let (before, after) = (verdict.before.record.term, verdict.after.record.term);
+        ensure!(before == after, "term {after} after term {before}");
+        verdict.ensure_smooth(SCRIPT_GAP)
     })
 }
 
