@@ -86,6 +86,7 @@ impl Fault {
         match self {
             Self::Hung | Self::HungSooner => process.send(Signal::Stop),
             Self::CutOff | Self::CutOffDurable => outage::unplug(subject, before).await,
+            Self::PowerCut => outage::cut_power(subject, before).await,
             Self::RolledWith(middle) => middle.befall(subject, before).await,
             Self::CutOffWithLeader => {
                 ensure!(node(leader) == node(&before.master), "the leader has moved");
@@ -124,7 +125,7 @@ impl Fault {
     async fn prepare(self, subject: &Subject) -> Result<()> {
         let cluster = &subject.space.cluster;
         match self {
-            Self::CutOff | Self::CutOffDurable => outage::lead_elsewhere(subject, SETTLE).await,
+            Self::CutOff | Self::CutOffDurable | Self::PowerCut => outage::lead_elsewhere(subject, SETTLE).await,
             Self::CutOffWithLeader => outage::bring_together(subject, SETTLE).await.map(drop),
             Self::RolledWith(middle) => middle.prepare(subject).await,
             Self::Killed | Self::Hung | Self::HungSooner | Self::KilledWithLeader => {

@@ -112,6 +112,17 @@ impl Local {
         Ok(())
     }
 
+    /// Takes a node's power, or gives it back.
+    pub fn power(&self, node: &str, state: &str) -> Result<()> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster/power");
+        let set = Command::new(script)
+            .env("CLUSTER", &self.name)
+            .args([node, state])
+            .status()?;
+        ensure!(set.success(), "the power of {node} cannot be set {state}: {set}");
+        Ok(())
+    }
+
     /// The socket of a node's containerd.
     pub fn containerd(&self, node: &str) -> PathBuf {
         PathBuf::from(format!("/run/{}/{node}/containerd.sock", self.name))

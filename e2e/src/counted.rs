@@ -24,6 +24,8 @@ pub enum Fault {
     CutOffDurable,
     /// Its node is cut off, and the leading operator is on it.
     CutOffWithLeader,
+    /// Its node's power is cut, and comes back.
+    PowerCut,
     /// Its process and the leading operator's are killed.
     KilledWithLeader,
     /// No fault at all: a person asks for another master.
@@ -47,13 +49,14 @@ pub(crate) const BIG: Load = Load { keys: 10_500, rate: 20 };
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Killed,
         Self::Hung,
         Self::HungSooner,
         Self::CutOff,
         Self::CutOffDurable,
         Self::CutOffWithLeader,
+        Self::PowerCut,
         Self::KilledWithLeader,
         Self::ByHand,
         Self::Deleted,
@@ -101,6 +104,7 @@ impl Fault {
             Self::CutOff => "cable",
             Self::CutOffDurable => "cable-durability",
             Self::CutOffWithLeader => "cable-leader",
+            Self::PowerCut => "power",
             Self::KilledWithLeader => "killed-leader",
             Self::ByHand => "by-hand",
             Self::Deleted => "deleted",
@@ -124,6 +128,7 @@ impl Fault {
             Self::CutOff => "The cable of the master's node is pulled",
             Self::CutOffDurable => "The cable of the master's node is pulled, `policy: Durability`",
             Self::CutOffWithLeader => "The cable of the node of master and leading operator is pulled",
+            Self::PowerCut => "The power of the master's node is cut",
             Self::KilledWithLeader => "The processes of master and leading operator are killed",
             Self::ByHand => "A switchover is asked for",
             Self::Deleted => "The master's pod is deleted",
@@ -152,7 +157,7 @@ impl Fault {
             Self::Killed => (200.0, 1200.0),
             Self::Hung => (3200.0, 4400.0),
             Self::HungSooner => (2200.0, 3400.0),
-            Self::CutOff => (4500.0, 6000.0),
+            Self::CutOff | Self::PowerCut => (4500.0, 6000.0),
             Self::CutOffDurable => (7000.0, 9000.0),
             Self::CutOffWithLeader => (7500.0, 7500.0),
             Self::KilledWithLeader => (4500.0, 4500.0),

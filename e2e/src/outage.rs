@@ -14,9 +14,12 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use tokio::time::sleep;
 
 /// The longest time until another master is published, whatever befell the one before.
 const PUBLISHED: Duration = Duration::from_secs(40);
+/// How long a node stays without power after that: a machine takes its time.
+const WITHOUT_POWER: Duration = Duration::from_secs(5);
 /// Until another operator leads, and all of them are ready.
 const LEADS: Duration = Duration::from_secs(60);
 
@@ -50,6 +53,35 @@ impl Cable {
 impl Drop for Cable {
     fn drop(&mut self) {
         if let Err(error) = self.set("up") {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// A node without power: all its processes have ended, and it reaches nobody. It boots when this is dropped.
+#[must_use]
+pub struct Power {
+    local: Local,
+    node: String,
+}
+
+impl Power {
+    /// Cuts it. Also the moment just before.
+    pub fn cut(local: &Local, node: &str) -> Result<(Self, Micros)> {
+        // whatever becomes of this, the node has to come back
+        let power = Self {
+            local: local.clone(),
+            node: node.to_owned(),
+        };
+        let at = log::now();
+        local.power(node, "off")?;
+        Ok((power, at))
+    }
+}
+
+impl Drop for Power {
+    fn drop(&mut self) {
+        if let Err(error) = self.local.power(&self.node, "on") {
             eprintln!("{error:#}");
         }
     }
@@ -176,6 +208,15 @@ pub async fn unplug(subject: &Subject, before: &Settled) -> Result<Micros> {
     let (cable, at) = Cable::pull(subject.space.cluster.local()?, node(&before.master))?;
     another_published(subject, before).await?;
     drop(cable);
+    Ok(at)
+}
+
+/// Cuts the power of the master's node until another master has been published for a while. The moment just before.
+pub async fn cut_power(subject: &Subject, before: &Settled) -> Result<Micros> {
+    let (power, at) = Power::cut(subject.space.cluster.local()?, node(&before.master))?;
+    another_published(subject, before).await?;
+    sleep(WITHOUT_POWER).await;
+    drop(power);
     Ok(at)
 }
 

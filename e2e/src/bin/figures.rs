@@ -65,7 +65,7 @@ replica is one that was never master, whose pod nobody deleted and whose contain
 Lost: acknowledged, and not on the master then. A process that joins has no data and needs one full sync; any other change \
 is to do with partial ones. The servers count both. About a second of a long gap is kube-proxy's, which leaves that much \
 between two syncs. Where much data is rolled, a third client overwrites values of 100 kB that do not compress. A process hangs by SIGSTOP until its liveness probe ends it. A cable is plugged in again once another \
-master is published; where no more is said, the leading operator is on another node.";
+master is published, and a node without power, on which every process has ended, boots 5 s after that; where no more is said, the leading operator is on another node.";
 
 /// The heading of all planned changes together.
 const PLANNED: &str = "All planned changes without a fault";

@@ -10,7 +10,7 @@ use e2e::log;
 use e2e::operator;
 use e2e::outage::{self, Cable, Fate, Filter, Killed, Place};
 use e2e::pod::{node, restarts};
-use e2e::space::{call, until};
+use e2e::space::{Space, call, until};
 use e2e::subject::{Settled, Subject};
 use e2e::trial::{self, Expect, Verdict};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -44,14 +44,18 @@ fn d02_f06_a_hung_master_is_replaced() -> Result<()> {
         let verdict = trial::run(&redis, Expect::Failover, async |before| hang(&redis, before)).await?;
         println!("d02, ended by liveness: {}", verdict.line());
         ensure_replaced(&verdict, HUNG)?;
-        let name = verdict.before.master.name_any();
-        // kubelet tells so later than the process itself
-        until("the restart to be told", SETTLE, async || {
-            let pod = call(space.api::<Pod>().get(&name)).await?;
-            Ok(restarts(&pod, names::CONTAINER_REDIS) > 0)
-        })
-        .await
+        restarted(space, &verdict.before.master).await
     })
+}
+
+/// Waits until kubelet says that a process began again: later than that process does.
+async fn restarted(space: &Space, pod: &Pod) -> Result<()> {
+    let name = pod.name_any();
+    until("the restart to be told", SETTLE, async || {
+        let pod = call(space.api::<Pod>().get(&name)).await?;
+        Ok(restarts(&pod, names::CONTAINER_REDIS) > 0)
+    })
+    .await
 }
 
 /// Resumed, it would take what waits in its sockets and go on as if nothing had happened.
@@ -135,6 +139,25 @@ async fn cut_off(redis: &Subject) -> Result<Verdict> {
     .await?;
     operator::ready(cluster, SETTLE).await?;
     Ok(verdict)
+}
+
+/// Nothing on it can say that it ended, and nothing hears it: it may as well be cut off. With the master goes a kubelet,
+/// and an operator if one is there; all of them come back as new processes, under the names that they had.
+#[test]
+fn d07_the_masters_node_loses_its_power() -> Result<()> {
+    run("d07p", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        outage::lead_elsewhere(&redis, START).await?;
+        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+            outage::cut_power(&redis, before).await
+        })
+        .await?;
+        println!("d07, power: {}", verdict.line());
+        node_ready(&space.cluster, node(&verdict.before.master)).await?;
+        operator::ready(&space.cluster, SETTLE).await?;
+        ensure_replaced(&verdict, CUT_OFF)?;
+        restarted(space, &verdict.before.master).await
+    })
 }
 
 #[test]
