@@ -12,7 +12,7 @@ use crate::invalid;
 use crate::key::Key;
 use crate::lease::Session;
 use crate::metrics::Metrics;
-use crate::mirror::{Guarded, Mirrors, Pause};
+use crate::mirror::{Guarded, Mirrors};
 use crate::outage::Outages;
 use crate::pass::{self, Scene, Settled};
 use crate::report::report;
@@ -80,7 +80,6 @@ pub async fn run(context: Arc<Context>) {
     // the mirror watches; a watch of the controller's own would stop all wakes for a while whenever it fails
     kube_runtime::Controller::for_stream(stream::pending(), context.mirrors.redis.clone())
         .with_config(config)
-        .trigger_backoff(Pause::default())
         .reconcile_on(stream::iter(everything).chain(wakes))
         .run(reconcile, retry, context)
         .for_each(|passed| {

@@ -17,6 +17,7 @@ struct State {
     objects: BTreeMap<String, Value>,
     version: u64,
     writes: Vec<String>,
+    calls: Vec<String>,
     refused: Vec<String>,
     away: bool,
 }
@@ -59,6 +60,11 @@ impl FakeApi {
         std::mem::take(&mut self.0.lock().unwrap().writes)
     }
 
+    /// Calls so far, answered or not: `METHOD path`.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.0.lock().unwrap().calls.clone()
+    }
+
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let body = body.collect_bytes().await.unwrap();
@@ -73,6 +79,7 @@ impl FakeApi {
         // the status is part of the object here
         let path = parts.uri.path().trim_end_matches("/status");
         let mut state = self.0.lock().unwrap();
+        state.calls.push(format!("{} {path}", parts.method));
         let answer = match parts.method.as_str() {
             _ if state.away => Err(StatusCode::SERVICE_UNAVAILABLE),
             "PATCH" if merges => state.merge(path, &body),

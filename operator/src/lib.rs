@@ -3,6 +3,7 @@
 pub mod absence;
 pub mod admin;
 pub mod args;
+mod attempts;
 pub mod client;
 pub mod cluster;
 pub mod controller;
@@ -28,6 +29,7 @@ pub mod mirror;
 pub mod objects;
 pub mod outage;
 pub mod pass;
+mod pause;
 pub mod pods;
 pub mod process;
 pub mod redis;

@@ -1,6 +1,7 @@
 //! Local copies of everything that a pass reads, kept current by watches from the start of the process on: a standby
 //! that takes over has them already, and nothing polls the API server.
 
+use crate::attempts::Attempts;
 use crate::trigger::Triggers;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -11,7 +12,6 @@ use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::core::DeserializeGuard;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -185,16 +185,10 @@ where
     K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
-    let events = watcher(api, config)
-        .modify(trim)
-        .backoff(Pause::default())
-        .reflect(writer);
+    let events = watcher(api, config).modify(trim).reflect(writer);
     tasks.spawn(wake_on(events, store.clone(), triggers.clone(), about));
     store
 }
-
-/// Watches that fail less than this after one another fail for one reason.
-const OUTAGE: Duration = Duration::from_secs(15);
 
 /// A list that begins anew replaces the copy as a whole, so whatever was there before may have changed or gone.
 async fn wake_on<K, I>(
@@ -215,15 +209,14 @@ async fn wake_on<K, I>(
             .collect::<HashSet<_>>()
     };
     let mut before = HashSet::new();
-    let mut failed: Option<Instant> = None;
+    let mut attempts = Attempts::new();
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
-        if let Err(error) = &event {
-            // one line per outage: attempts follow each other more closely than this
-            if failed.is_none_or(|before| before.elapsed() > OUTAGE) {
+        if let Some(again) = attempts.note(&event, Instant::now()) {
+            if let (true, Err(error)) = (again.begins, &event) {
                 tracing::warn!(kind, %error, "cannot watch; trying again until it works");
             }
-            failed = Some(Instant::now());
+            tokio::time::sleep(again.after).await;
         }
         match event {
             Ok(Event::Apply(object) | Event::Delete(object)) => {
@@ -313,27 +306,6 @@ fn trim_node(node: &mut Node) {
         }),
         ..NodeStatus::default()
     });
-}
-
-/// Pause after a failed watch: from 0.1 s, doubling up to 2 s. kube's own goes up to 30 s, and a failover that waited
-/// for the API server would wait so much longer after it is back.
-#[derive(Default)]
-pub struct Pause(u32);
-
-impl Iterator for Pause {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let pause = Duration::from_millis(100).saturating_mul(2_u32.saturating_pow(self.0));
-        self.0 = self.0.saturating_add(1);
-        Some(pause.min(Duration::from_secs(2)))
-    }
-}
-
-impl Backoff for Pause {
-    fn reset(&mut self) {
-        self.0 = 0;
-    }
 }
 
 #[cfg(test)]

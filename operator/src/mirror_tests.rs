@@ -1,4 +1,5 @@
 use super::*;
+use crate::fake_api::FakeApi;
 use futures::FutureExt;
 use futures::stream;
 use serde_json::json;
@@ -101,11 +102,23 @@ fn of_a_node_little_is_kept() {
     assert_eq!((node.metadata.annotations, node.metadata.managed_fields), (None, None));
 }
 
-#[test]
-fn pauses_stay_short() {
-    let mut pause = Pause::default();
-    assert_eq!(pause.next(), Some(Duration::from_millis(100)));
-    assert_eq!(pause.nth(100), Some(Duration::from_secs(2)));
-    pause.reset();
-    assert_eq!(pause.next(), Some(Duration::from_millis(100)));
+/// kube yields something before each list, which ends no outage.
+#[tokio::test]
+async fn o01_an_api_server_that_is_away_is_asked_more_and_more_seldom() {
+    let api = FakeApi::default();
+    api.away(true);
+    let scope = Scope {
+        client: api.client(),
+        namespace: None,
+        limit: Duration::from_secs(5),
+    };
+    let mut tasks = JoinSet::new();
+    let began = Instant::now();
+    let _services: Store<Service> = owned(&mut tasks, &scope, &Triggers::default());
+    while api.calls().len() < 5 {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let least = [50, 100, 200, 400].into_iter().sum();
+    assert!(began.elapsed() >= Duration::from_millis(least), "{:?}", began.elapsed());
 }
