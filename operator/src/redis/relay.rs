@@ -11,8 +11,11 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 /// A transaction's results hold lists, and nothing else is nested.
 const DEPTH: usize = 4;
-/// Bytes of one reply. A probe's has some thousand; an application can inflate INFO's list of errors.
-const SIZE: usize = 16 << 20;
+/// Bytes of one reply. A probe's has some thousand, and a few hundred for each user. An application can inflate INFO's
+/// list of errors, and whoever reads the reply needs several times its size: one resource must not take the memory that
+/// all the others need as well.
+const SIZE: usize = 1 << 20;
+const TOO_LARGE: &str = "a reply of more than 1 MiB (CONFIG RESETSTAT empties INFO's list of errors)";
 /// Bytes of one line, such as an error.
 const LINE: usize = 64 << 10;
 /// Items of one reply, in all its lists. A probe's has some twenty, and one for each user.
@@ -103,7 +106,7 @@ impl Gate {
     fn step(&mut self, byte: u8) -> Result<(), &'static str> {
         self.size += 1;
         if self.size > SIZE {
-            return Err("a reply without end");
+            return Err(TOO_LARGE);
         }
         let line_ends = self.previous == b'\r' && byte == b'\n';
         self.previous = byte;
@@ -137,6 +140,8 @@ impl Gate {
         match (kind, number) {
             (b':', _) | (_, -1) | (b'*', 0) => self.complete(),
             (_, ..0) => return Err("a negative length"),
+            // before any of it is passed on
+            (b'$', length) if usize::try_from(length).is_ok_and(|length| length > SIZE) => return Err(TOO_LARGE),
             (b'$', length) => self.at = At::Bulk(length.saturating_add(2)),
             (_, items) => {
                 self.items = self.items.saturating_add(items);
@@ -227,12 +232,19 @@ mod tests {
     #[test]
     fn a_reply_has_a_limit_of_bytes() {
         let mut gate = Gate::new();
-        let half = "x".repeat(SIZE / 2);
+        let half = "x".repeat(SIZE / 2 - 100);
         let bulk = format!("${}\r\n{half}\r\n", half.len());
         for _ in 0..3 {
             assert_eq!(gate.admit(bulk.as_bytes()), Ok(()));
         }
-        assert_eq!(gate.admit(format!("*2\r\n{bulk}").as_bytes()), Ok(()));
-        assert!(gate.admit(bulk.as_bytes()).is_err());
+        assert_eq!(gate.admit(format!("*3\r\n{bulk}{bulk}").as_bytes()), Ok(()));
+        assert_eq!(gate.admit(bulk.as_bytes()), Err(TOO_LARGE));
+    }
+
+    /// Scripts that return ever new errors let INFO grow: hundreds of such instances fit into the operator's memory.
+    #[test]
+    fn an_inflated_list_of_errors_is_refused_before_any_of_it_is_read() {
+        assert!(admits(&format!("${0}\r\n{1}\r\n", 1 << 19, "x".repeat(1 << 19))));
+        assert!(!admits(&format!("*3\r\n${}\r\n", (1 << 20) + 1)));
     }
 }
