@@ -30,8 +30,9 @@ use redis_operator_core::observed::Observed;
 use redis_operator_core::plan::{Plan, Step};
 use redis_operator_core::record::Phase;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Everything that a pass may use. One for each stretch of leadership.
@@ -81,7 +82,7 @@ pub async fn run(context: Arc<Context>) {
     kube_runtime::Controller::for_stream(stream::pending(), context.mirrors.redis.clone())
         .with_config(config)
         .reconcile_on(stream::iter(everything).chain(wakes))
-        .run(reconcile, retry, context)
+        .run(reconcile, never, context)
         .for_each(|passed| {
             match passed {
                 Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
@@ -100,27 +101,24 @@ pub async fn run(context: Arc<Context>) {
         .await;
 }
 
-async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
-    let began = Instant::now();
+async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Infallible> {
     let redis = match &guarded.0 {
         Ok(redis) => redis,
         Err(invalid) => return Ok(invalid::report(&context, invalid).await),
     };
     let resource = context.resources.of(&context, redis);
-    let outcome = passes(&context, &resource).await;
-    context
-        .metrics
-        .reconciled(outcome.as_ref().map_or_else(Error::label, |_| "ok"), began.elapsed());
-    let name = format!("{}/{}", resource.namespace, resource.name);
-    context.outages.note(&name, outcome.as_ref().err());
-    outcome
+    let again = passes(&context, &resource).await;
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
 
-async fn passes(context: &Context, resource: &Resource) -> Result<Action, Error> {
+/// Passes over one resource. Returns when to look again if nothing calls before; nothing for a resource that is gone.
+async fn passes(context: &Context, resource: &Resource) -> Option<Duration> {
+    let began = Instant::now();
     let mut held = resource.held.lock().await;
     if let Some(rest) = held.rest() {
-        return Ok(Action::requeue(rest));
+        return Some(rest);
     }
+    held.failing.begin(resource.was_told());
     let servers = Instances {
         watch: &resource.watch,
         key: &context.key,
@@ -133,8 +131,14 @@ async fn passes(context: &Context, resource: &Resource) -> Result<Action, Error>
         urgent: resource.urgent.clone(),
         redis: None,
     };
-    let again = pass::run(&mut scene, &servers, &resource.cluster).await?;
-    Ok(again.map_or_else(Action::await_change, Action::requeue))
+    let outcome = pass::run(&mut scene, &servers, &resource.cluster).await;
+    context
+        .metrics
+        .reconciled(outcome.as_ref().map_or_else(Error::label, |_| "ok"), began.elapsed());
+    let (again, failed) = held.failing.end(&outcome);
+    let name = format!("{}/{}", resource.namespace, resource.name);
+    context.outages.note(&name, failed.as_ref());
+    again
 }
 
 /// A resource, its caches, its watch and its objects, for as long as one call of the controller takes.
@@ -167,7 +171,7 @@ impl Scene for Leading<'_> {
         if !plan.steps.is_empty() {
             let redis = format!("{}/{}", self.resource.namespace, self.resource.name);
             let names: Vec<_> = plan.steps.iter().map(Step::name).collect();
-            if self.held.ending.is_some() {
+            if self.held.ending.is_some() || self.held.failing.knows(plan) {
                 tracing::debug!(redis, why = plan.why, steps = names.join(" "), "plan");
             } else {
                 tracing::info!(redis, why = plan.why, steps = names.join(" "), "plan");
@@ -210,13 +214,14 @@ impl Scene for Leading<'_> {
     }
 
     fn ended(&mut self, plan: &Plan, done: &Done) {
-        let Err(failure) = done else { return };
         // nobody cares what is tried in a namespace that is being deleted
-        if failure.is_ending() {
+        if done.as_ref().is_err_and(Failure::is_ending) {
             self.held.ending = Some(Instant::now());
-            tracing::debug!(redis = self.resource.name, why = plan.why, %failure, "the pass ends");
         } else {
-            tracing::info!(redis = self.resource.name, why = plan.why, %failure, "the pass ends");
+            self.held.failing.note(plan, done);
+        }
+        if let Err(failure) = done {
+            tracing::debug!(redis = self.resource.name, why = plan.why, %failure, "the pass ends");
         }
     }
 
@@ -286,8 +291,8 @@ fn latest(context: &Context, resource: &Resource) -> Option<Arc<Redis>> {
     (redis.uid().as_ref() == Some(&resource.uid)).then(|| Arc::new(redis.clone()))
 }
 
-fn retry(_: Arc<Guarded>, _: &Error, _: Arc<Context>) -> Action {
-    Action::requeue(pass::AFTER_FAILURE)
+fn never(_: Arc<Guarded>, error: &Infallible, _: Arc<Context>) -> Action {
+    match *error {}
 }
 
 fn guarded(redis: ObjectRef<Redis>) -> ObjectRef<Guarded> {

@@ -15,6 +15,7 @@ pub mod evacuation;
 pub mod events;
 pub mod execute;
 pub mod fail_point;
+pub mod failing;
 #[cfg(test)]
 #[allow(dead_code, reason = "the tests of whole failovers use it too")]
 mod fake_api;

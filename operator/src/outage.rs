@@ -1,11 +1,13 @@
-//! Passes that fail one after another, told once: while the API server is away every resource tries five times a second.
+//! Passes that fail one after another, told once: while the API server is away every resource tries again and again.
 
-use crate::error::Error;
+use crate::failing::Failed;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 /// What the API server's own absence looks like: the same for every resource.
 const AWAY: &str = "away";
+/// What is told by nobody.
+const CONFLICT: &str = "conflict";
 
 /// Resources whose last pass failed, and how.
 #[derive(Debug, Default)]
@@ -23,9 +25,9 @@ enum News {
 }
 
 impl Outages {
-    /// Notes how a pass of a resource ended, and logs it if that is news.
-    pub fn note(&self, resource: &str, failed: Option<&Error>) {
-        match (self.news(resource, failed.map(Error::label)), failed) {
+    /// Notes how the passes of a resource ended, and logs it if that is news.
+    pub fn note(&self, resource: &str, failed: Option<&Failed>) {
+        match (self.news(resource, failed.map(|failed| failed.label)), failed) {
             (News::Begins, Some(error)) => {
                 tracing::warn!(redis = resource, %error, "passes fail; this is told once, until they succeed again");
             }
@@ -44,6 +46,8 @@ impl Outages {
             };
         };
         let kind = match label {
+            // what was seen is late, or somebody else was faster; that happens on the best of days
+            CONFLICT => return News::None,
             "unreachable" | "deadline" | "server" => AWAY,
             other => other,
         };
@@ -82,6 +86,16 @@ mod tests {
         assert_eq!(outages.news("b", Some("forbidden")), News::Begins);
         assert_eq!(outages.news("a", Some("forbidden")), News::None);
         assert_eq!(outages.news("a", Some("refused")), News::Begins);
+        assert_eq!(outages.news("a", None), News::Ends);
+    }
+    #[test]
+    fn what_is_merely_late_neither_begins_an_outage_nor_ends_one() {
+        let outages = Outages::default();
+        assert_eq!(outages.news("a", Some("conflict")), News::None);
+        assert_eq!(outages.news("a", None), News::None);
+        assert_eq!(outages.news("a", Some("forbidden")), News::Begins);
+        assert_eq!(outages.news("a", Some("conflict")), News::None);
+        assert_eq!(outages.news("a", Some("forbidden")), News::None);
         assert_eq!(outages.news("a", None), News::Ends);
     }
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// A pass that plans something is followed by another at once, but not for ever: others want their turn.
 const PASSES: usize = 40;
+/// Whoever was faster so often will be again.
+const CONFLICTS: usize = 5;
 /// The turn of the others.
 const TURN: Duration = Duration::from_millis(5);
 /// After a failure, of a pass as well: soon, and not in a busy loop.
@@ -68,13 +70,17 @@ pub enum Settled {
 /// # Errors
 /// The API server could not be read: [`AFTER_FAILURE`] is soon enough.
 pub async fn run(scene: &mut impl Scene, servers: &impl Servers, api: &impl Api) -> Result<Option<Duration>, Error> {
+    let mut conflicts = 0;
     for _ in 0..PASSES {
         let Some((seen, plan)) = look(scene).await? else {
             return Ok(None);
         };
         let done = act(scene, servers, api, &seen, &plan).await;
-        let Some(rest) = rest(scene.waits(), &plan, &done) else {
-            continue;
+        conflicts = if done.is_err() { conflicts + 1 } else { 0 };
+        let rest = match rest(scene.waits(), &plan, &done) {
+            Some(rest) => rest,
+            None if conflicts > CONFLICTS => AFTER_FAILURE,
+            None => continue,
         };
         return scene.settle(&seen, &plan).await.map(|settled| match settled {
             Settled::Done => Some(rest),

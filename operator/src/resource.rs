@@ -4,6 +4,7 @@ use crate::absence::Absences;
 use crate::cluster::Cluster;
 use crate::controller::Context;
 use crate::departed::Memories;
+use crate::failing::Failing;
 use crate::image::MastersImage;
 use crate::redis::Login;
 use crate::trace::Trace;
@@ -17,6 +18,7 @@ use redis_operator_core::memory::Memory;
 use redis_operator_core::names;
 use redis_operator_core::observed::Moment;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 
@@ -36,6 +38,8 @@ pub struct Resource {
     pub passwords: Passwords,
     /// Raised by the watcher; a level, so a wake-up is never lost while a pass runs.
     pub urgent: watch::Receiver<()>,
+    /// Raised by the watcher too, until [`was_told`](Self::was_told) asks.
+    told: Arc<AtomicBool>,
     /// One pass at a time uses this.
     pub held: Mutex<Held>,
 }
@@ -61,6 +65,8 @@ pub struct Held {
     pub application_password: Option<PasswordRead>,
     /// Types and reasons of the conditions that were last told in events: a new reason is a new event.
     pub told: Option<Vec<(String, String)>>,
+    /// Passes that failed.
+    pub failing: Failing,
     /// When the API server refused something last because the namespace is being deleted.
     pub ending: Option<Instant>,
 }
@@ -117,7 +123,10 @@ impl Resource {
         };
         let (raise, urgent) = watch::channel(());
         let (triggers, reference) = (context.triggers.clone(), ObjectRef::from_obj(redis));
+        let told = Arc::new(AtomicBool::new(false));
+        let tell = Arc::clone(&told);
         let wake = Arc::new(move || {
+            tell.store(true, Ordering::Relaxed);
             raise.send_replace(());
             triggers.wake(reference.clone());
         });
@@ -135,6 +144,12 @@ impl Resource {
             uid,
             passwords,
             urgent,
+            told,
         }
+    }
+
+    /// Whether a server has told something new since this was asked last.
+    pub fn was_told(&self) -> bool {
+        self.told.swap(false, Ordering::Relaxed)
     }
 }
