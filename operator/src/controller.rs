@@ -61,6 +61,10 @@ pub struct Context {
     pub resources: Resources,
 }
 
+/// After so long of being dropped again and again, putting objects right is not dropped once more: wake-ups may never end,
+/// and people must see why.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Resources by namespace and name.
 #[derive(Default)]
 pub struct Resources(Mutex<HashMap<(String, String), Arc<Resource>>>);
@@ -90,6 +94,8 @@ pub async fn run(context: Arc<Context>) {
                     resources
                         .resources
                         .forget(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
+                    let redis = ObjectRef::new(&gone.name).within(gone.namespace.as_deref().unwrap_or_default());
+                    resources.triggers.forget(&redis);
                     let name = format!("{}/{}", gone.namespace.unwrap_or_default(), gone.name);
                     resources.outages.note(&name, None);
                     resources.metrics.forget(&name);
@@ -233,11 +239,17 @@ impl Scene for Leading<'_> {
         let Some(redis) = &self.redis else {
             return Ok(Settled::Done);
         };
-        tokio::select! {
+        let overdue = self.held.dropped.is_some_and(|since| since.elapsed() > PATIENCE);
+        let settled = tokio::select! {
             biased;
-            _ = self.urgent.changed() => Ok(Settled::Woken),
+            _ = self.urgent.changed(), if !overdue => Ok(Settled::Woken),
             settled = settle(self.context, self.resource, self.held, redis, seen, plan) => settled,
-        }
+        };
+        self.held.dropped = match settled {
+            Ok(Settled::Woken) => self.held.dropped.or_else(|| Some(Instant::now())),
+            Ok(Settled::Done | Settled::Stalled) | Err(_) => None,
+        };
+        settled
     }
 }
 
@@ -324,3 +336,7 @@ impl Resources {
         all.remove(&(namespace.to_owned(), name.to_owned()));
     }
 }
+
+#[cfg(test)]
+#[path = "controller_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Its state, shared with the test.
 #[derive(Clone, Default)]
@@ -18,8 +19,9 @@ struct State {
     version: u64,
     writes: Vec<String>,
     calls: Vec<String>,
-    refused: Vec<String>,
+    refused: Vec<(String, StatusCode)>,
     away: bool,
+    delay: Duration,
 }
 
 impl FakeApi {
@@ -34,7 +36,17 @@ impl FakeApi {
 
     /// Refuses writes whose path ends like this.
     pub(crate) fn refuse(&self, ending: &str) {
-        self.0.lock().unwrap().refused.push(ending.to_owned());
+        self.refuse_with(ending, StatusCode::FORBIDDEN);
+    }
+
+    /// Refuses writes whose path ends like this, with a code.
+    pub(crate) fn refuse_with(&self, ending: &str, code: StatusCode) {
+        self.0.lock().unwrap().refused.push((ending.to_owned(), code));
+    }
+
+    /// From now on an answer takes so long.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.0.lock().unwrap().delay = delay;
     }
 
     /// From now on it answers nothing but that it cannot, or it does again.
@@ -78,8 +90,15 @@ impl FakeApi {
             .is_some_and(|it| it == "application/merge-patch+json");
         // the status is part of the object here
         let path = parts.uri.path().trim_end_matches("/status");
+        let delay = {
+            let mut state = self.0.lock().unwrap();
+            state.calls.push(format!("{} {path}", parts.method));
+            state.delay
+        };
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         let mut state = self.0.lock().unwrap();
-        state.calls.push(format!("{} {path}", parts.method));
         let answer = match parts.method.as_str() {
             _ if state.away => Err(StatusCode::SERVICE_UNAVAILABLE),
             "PATCH" if merges => state.merge(path, &body),
@@ -124,8 +143,8 @@ impl State {
             true => format!("{path}/{}", body["metadata"]["name"].as_str().unwrap()),
             false => path.to_owned(),
         };
-        if self.refused.iter().any(|ending| path.ends_with(ending)) {
-            return Err(StatusCode::FORBIDDEN);
+        if let Some((_, code)) = self.refused.iter().find(|(ending, _)| path.ends_with(ending)) {
+            return Err(*code);
         }
         let existing = self.objects.get(&path).cloned();
         let new = match (method.as_str(), existing) {

@@ -75,24 +75,38 @@ impl Mirrors {
             scope.config(),
             triggers,
             shrink_managed_fields,
-            itself,
+            (itself, never),
         );
         let all = redis.clone();
         let users = move |secret: &PartialObjectMeta<Secret>| users_of(&all, secret);
-        let pods: Store<Pod> = owned(&mut tasks, scope, triggers);
+        let pods: Store<Pod> = owned(&mut tasks, scope, triggers, going);
         let running = pods.clone();
         let on = move |node: &Node| running_on(&running, node);
         let mirrors = Self {
-            versions: mirror(&mut tasks, scope.every(), scope.config(), triggers, only_version, users),
+            versions: mirror(
+                &mut tasks,
+                scope.every(),
+                scope.config(),
+                triggers,
+                only_version,
+                (users, never),
+            ),
             redis,
             pods,
-            stateful_sets: owned(&mut tasks, scope, triggers),
-            config_maps: owned(&mut tasks, scope, triggers),
-            secrets: owned(&mut tasks, scope, triggers),
-            services: owned(&mut tasks, scope, triggers),
-            disruption_budgets: owned(&mut tasks, scope, triggers),
-            slices: owned(&mut tasks, scope, triggers),
-            nodes: mirror(&mut tasks, scope.cluster(), scope.config(), triggers, trim_node, on),
+            stateful_sets: owned(&mut tasks, scope, triggers, never),
+            config_maps: owned(&mut tasks, scope, triggers, never),
+            secrets: owned(&mut tasks, scope, triggers, never),
+            services: owned(&mut tasks, scope, triggers, never),
+            disruption_budgets: owned(&mut tasks, scope, triggers, never),
+            slices: owned(&mut tasks, scope, triggers, going),
+            nodes: mirror(
+                &mut tasks,
+                scope.cluster(),
+                scope.config(),
+                triggers,
+                trim_node,
+                (on, cordoned),
+            ),
         };
         (mirrors, tasks)
     }
@@ -160,24 +174,32 @@ impl Scope {
 }
 
 /// Mirrors what the operator made, of one kind.
-fn owned<K>(tasks: &mut JoinSet<()>, scope: &Scope, triggers: &Triggers) -> Store<K>
+fn owned<K>(tasks: &mut JoinSet<()>, scope: &Scope, triggers: &Triggers, urgent: fn(&Event<K>) -> bool) -> Store<K>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let ours = format!("{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY);
     let config = scope.config().labels(&ours);
-    mirror(tasks, scope.every(), config, triggers, shrink_managed_fields, redis_of)
+    mirror(
+        tasks,
+        scope.every(),
+        config,
+        triggers,
+        shrink_managed_fields,
+        (redis_of, urgent),
+    )
 }
 
-/// Mirrors one kind: each change of an object wakes the resource that `about` names, after the copy shows the change.
+/// Mirrors one kind: each change of an object wakes the resource that `about` names, after the copy shows the change, and
+/// interrupts it if that is urgent.
 fn mirror<K, I>(
     tasks: &mut JoinSet<()>,
     api: Api<K>,
     config: watcher::Config,
     triggers: &Triggers,
     trim: fn(&mut K),
-    about: impl Fn(&K) -> I + Send + Sync + 'static,
+    (about, urgent): (impl Fn(&K) -> I + Send + Sync + 'static, fn(&Event<K>) -> bool),
 ) -> Store<K>
 where
     I: IntoIterator<Item = ObjectRef<Redis>> + 'static,
@@ -186,7 +208,7 @@ where
 {
     let (store, writer) = reflector::store();
     let events = watcher(api, config).modify(trim).reflect(writer);
-    tasks.spawn(wake_on(events, store.clone(), triggers.clone(), about));
+    tasks.spawn(wake_on(events, store.clone(), triggers.clone(), (about, urgent)));
     store
 }
 
@@ -195,7 +217,7 @@ async fn wake_on<K, I>(
     events: impl Stream<Item = watcher::Result<Event<K>>>,
     store: Store<K>,
     triggers: Triggers,
-    about: impl Fn(&K) -> I,
+    (about, urgent): (impl Fn(&K) -> I, fn(&Event<K>) -> bool),
 ) where
     I: IntoIterator<Item = ObjectRef<Redis>>,
     K: Resource<DynamicType: Default + Eq + Hash + Clone> + Clone + 'static,
@@ -218,14 +240,45 @@ async fn wake_on<K, I>(
             }
             tokio::time::sleep(again.after).await;
         }
+        let wake = match event.as_ref().is_ok_and(urgent) {
+            true => Triggers::urge,
+            false => Triggers::wake,
+        };
         match event {
             Ok(Event::Apply(object) | Event::Delete(object)) => {
-                about(&object).into_iter().for_each(|it| triggers.wake(it))
+                about(&object).into_iter().for_each(|it| wake(&triggers, it))
             }
             Ok(Event::Init) => before = all(),
-            Ok(Event::InitDone) => before.drain().chain(all()).for_each(|it| triggers.wake(it)),
+            Ok(Event::InitDone) => before.drain().chain(all()).for_each(|it| wake(&triggers, it)),
             Ok(Event::InitApply(_)) | Err(_) => {}
         }
+    }
+}
+
+/// Nothing has to be decided because of it: it is put right.
+fn never<K>(_: &Event<K>) -> bool {
+    false
+}
+
+/// It is going, or gone, or may have gone.
+fn going<K: Resource>(event: &Event<K>) -> bool {
+    match event {
+        Event::Delete(_) | Event::InitDone => true,
+        Event::Apply(object) => object.meta().deletion_timestamp.is_some(),
+        Event::Init | Event::InitApply(_) => false,
+    }
+}
+
+/// Pods may have to leave it.
+fn cordoned(event: &Event<Node>) -> bool {
+    let repels = |node: &Node| {
+        let spec = node.spec.as_ref();
+        spec.is_some_and(|spec| spec.unschedulable == Some(true) || spec.taints.iter().flatten().next().is_some())
+    };
+    match event {
+        Event::Delete(_) | Event::InitDone => true,
+        Event::Apply(node) => repels(node),
+        Event::Init | Event::InitApply(_) => false,
     }
 }
 

@@ -20,7 +20,7 @@ async fn woken(events: Vec<Event<Service>>) -> Vec<ObjectRef<Redis>> {
     let mut receiver = triggers.subscribe();
     let (store, writer) = reflector::store();
     let events = stream::iter(events).map(Ok).reflect(writer);
-    wake_on(events, store, triggers, redis_of).await;
+    wake_on(events, store, triggers, (redis_of, never)).await;
     let mut woken = Vec::new();
     while let Some(Some(redis)) = receiver.next().now_or_never() {
         woken.push(redis);
@@ -50,6 +50,33 @@ async fn a_new_list_wakes_those_that_vanished() {
         Event::InitDone,
     ];
     assert_eq!(woken(events).await, [redis("x"), redis("x"), redis("y")]);
+}
+
+/// A pod that is deleted, a slice that was, a node that is cordoned: something may have to be decided, and no server says so.
+#[tokio::test]
+async fn what_may_need_a_decision_interrupts() {
+    async fn urgent<K>(event: Event<K>, of: fn(&Event<K>) -> bool, about: fn(&K) -> Option<ObjectRef<Redis>>) -> bool
+    where
+        K: Resource<DynamicType = ()> + Clone + 'static,
+    {
+        let triggers = Triggers::default();
+        let raised = triggers.urgent(redis("x"));
+        let (store, writer) = reflector::store();
+        let events = stream::iter([Ok(event)]).reflect(writer);
+        wake_on(events, store, triggers.clone(), (about, of)).await;
+        raised.has_changed().unwrap()
+    }
+    let mut leaving = service("redis-x", "x");
+    assert!(!urgent(Event::Apply(leaving.clone()), going, redis_of).await);
+    assert!(urgent(Event::Delete(leaving.clone()), going, redis_of).await);
+    assert!(!urgent(Event::Delete(leaving.clone()), never, redis_of).await);
+    leaving.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-31T12:00:00Z")).unwrap();
+    assert!(urgent(Event::Apply(leaving), going, redis_of).await);
+    let node = |spec| -> Node { serde_json::from_value(json!({ "metadata": {}, "spec": spec })).unwrap() };
+    let cordons = async |spec| urgent(Event::Apply(node(spec)), cordoned, |_| Some(redis("x"))).await;
+    assert!(!cordons(json!({})).await);
+    assert!(cordons(json!({ "unschedulable": true })).await);
+    assert!(cordons(json!({ "taints": [{ "key": "k", "effect": "NoExecute" }] })).await);
 }
 
 #[test]
@@ -114,7 +141,7 @@ async fn o01_an_api_server_that_is_away_is_asked_more_and_more_seldom() {
     };
     let mut tasks = JoinSet::new();
     let began = Instant::now();
-    let _services: Store<Service> = owned(&mut tasks, &scope, &Triggers::default());
+    let _services: Store<Service> = owned(&mut tasks, &scope, &Triggers::default(), never);
     while api.calls().len() < 5 {
         assert!(began.elapsed() < Duration::from_secs(60));
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -36,9 +36,9 @@ pub struct Resource {
     pub watch: Watch,
     /// Generated passwords, as the servers know them.
     pub passwords: Passwords,
-    /// Raised by the watcher; a level, so a wake-up is never lost while a pass runs.
+    /// Raised by the watcher, and by objects that are going; a level, so a wake-up is never lost while a pass runs.
     pub urgent: watch::Receiver<()>,
-    /// Raised by the watcher too, until [`was_told`](Self::was_told) asks.
+    /// Raised by the watcher alone, until [`was_told`](Self::was_told) asks.
     told: Arc<AtomicBool>,
     /// One pass at a time uses this.
     pub held: Mutex<Held>,
@@ -65,6 +65,8 @@ pub struct Held {
     pub application_password: Option<PasswordRead>,
     /// Types and reasons of the conditions that were last told in events: a new reason is a new event.
     pub told: Option<Vec<(String, String)>>,
+    /// Since when putting objects right was dropped again and again.
+    pub dropped: Option<Instant>,
     /// Passes that failed.
     pub failing: Failing,
     /// When the API server refused something last because the namespace is being deleted.
@@ -121,14 +123,13 @@ impl Resource {
             call_limit: context.args.call_limit,
             port: u16::try_from(names::PORT_REDIS).unwrap_or_default(),
         };
-        let (raise, urgent) = watch::channel(());
         let (triggers, reference) = (context.triggers.clone(), ObjectRef::from_obj(redis));
+        let urgent = triggers.urgent(reference.clone());
         let told = Arc::new(AtomicBool::new(false));
         let tell = Arc::clone(&told);
         let wake = Arc::new(move || {
             tell.store(true, Ordering::Relaxed);
-            raise.send_replace(());
-            triggers.wake(reference.clone());
+            triggers.urge(reference.clone());
         });
         Self {
             cluster: Cluster::new(

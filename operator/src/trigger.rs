@@ -3,32 +3,64 @@
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::runtime::reflector::ObjectRef;
 use redis_operator_core::api::Redis;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// Where wakes go. Cheap to clone.
 ///
 /// While nobody leads they go nowhere: whoever begins to lead looks at everything anyway. Unbounded, for a lost wake is
 /// a lost failover; the controller drains it at once and keeps one pending pass per resource.
 #[derive(Clone, Default)]
-pub struct Triggers(Arc<Mutex<Option<UnboundedSender<ObjectRef<Redis>>>>>);
+pub struct Triggers(Arc<Mutex<Listening>>);
+
+/// Who listens.
+#[derive(Default)]
+struct Listening {
+    controller: Option<UnboundedSender<ObjectRef<Redis>>>,
+    urgent: HashMap<ObjectRef<Redis>, watch::Sender<()>>,
+}
 
 impl Triggers {
-    /// Asks for a pass over this resource.
+    /// Asks for a pass over this resource, after the one that may be under way.
     pub fn wake(&self, redis: ObjectRef<Redis>) {
-        if let Some(sender) = self.sender().as_ref() {
+        if let Some(controller) = self.listening().controller.as_ref() {
             // the receiver was dropped: leadership just ended
-            let _ = sender.unbounded_send(redis);
+            let _ = controller.unbounded_send(redis);
         }
+    }
+
+    /// The same, and what may be dropped halfway is dropped: something may have to be decided.
+    pub fn urge(&self, redis: ObjectRef<Redis>) {
+        if let Some(urgent) = self.listening().urgent.get(&redis) {
+            urgent.send_replace(());
+        }
+        self.wake(redis);
     }
 
     /// All wakes from now on. The stream of a subscriber before this one ends.
     pub fn subscribe(&self) -> UnboundedReceiver<ObjectRef<Redis>> {
         let (sender, receiver) = unbounded();
-        *self.sender() = Some(sender);
+        *self.listening() = Listening {
+            controller: Some(sender),
+            urgent: HashMap::new(),
+        };
         receiver
     }
 
-    fn sender(&self) -> std::sync::MutexGuard<'_, Option<UnboundedSender<ObjectRef<Redis>>>> {
+    /// Raised whenever a pass over this resource is urgent: a level, so nothing is lost while a pass runs.
+    pub fn urgent(&self, redis: ObjectRef<Redis>) -> watch::Receiver<()> {
+        let mut listening = self.listening();
+        let urgent = listening.urgent.entry(redis);
+        urgent.or_insert_with(|| watch::Sender::new(())).subscribe()
+    }
+
+    /// The resource is gone.
+    pub fn forget(&self, redis: &ObjectRef<Redis>) {
+        self.listening().urgent.remove(redis);
+    }
+
+    fn listening(&self) -> MutexGuard<'_, Listening> {
         // a panic elsewhere cannot leave half a sender behind
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,5 +87,18 @@ mod tests {
         assert_eq!(second.next().await, Some(redis("two")));
         drop(second);
         triggers.wake(redis("lost"));
+    }
+
+    #[tokio::test]
+    async fn what_is_urgent_interrupts_and_wakes() {
+        let triggers = Triggers::default();
+        let mut wakes = triggers.subscribe();
+        let (one, other) = (triggers.urgent(redis("one")), triggers.urgent(redis("other")));
+        triggers.wake(redis("one"));
+        assert!(!one.has_changed().unwrap());
+        triggers.urge(redis("one"));
+        assert!(one.has_changed().unwrap() && !other.has_changed().unwrap());
+        assert_eq!(wakes.next().await, Some(redis("one")));
+        assert_eq!(wakes.next().await, Some(redis("one")));
     }
 }

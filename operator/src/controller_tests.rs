@@ -1,0 +1,161 @@
+use super::*;
+use crate::fake_api::FakeApi;
+use crate::key::try_obtain;
+use clap::Parser;
+use http::StatusCode;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::watcher::Event;
+use redis_operator_core::api::{RedisSpec, RedisStatus};
+use redis_operator_core::record::Record;
+use serde_json::json;
+use std::hash::Hash;
+
+/// No test takes so long unless what it waits for never comes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn path(name: &str) -> String {
+    format!("/apis/redis-operator.dev/v1alpha1/namespaces/a/redis/{name}")
+}
+
+fn reference(name: &str) -> ObjectRef<Redis> {
+    ObjectRef::new(name).within("a")
+}
+
+fn store<K>(objects: Vec<K>) -> Store<K>
+where
+    K: kube::Resource<DynamicType: Default + Eq + Hash + Clone> + Clone + 'static,
+{
+    let (store, mut writer) = reflector::store();
+    writer.apply_watcher_event(&Event::Init);
+    for object in objects {
+        writer.apply_watcher_event(&Event::InitApply(object));
+    }
+    writer.apply_watcher_event(&Event::InitDone);
+    store
+}
+
+/// A resource that another operator has led.
+fn redis(name: &str) -> Redis {
+    let mut redis = Redis::new(name, RedisSpec::new("redis:7.0"));
+    redis.metadata.namespace = Some("a".to_owned());
+    redis.metadata.uid = Some(format!("uid-of-{name}"));
+    redis.status = Some(RedisStatus {
+        record: Some(json!(Record::first("predecessor"))),
+        ..RedisStatus::default()
+    });
+    redis
+}
+
+/// A leader of these resources, whose caches show nothing else.
+async fn leader(api: &FakeApi, names: &[String]) -> Arc<Context> {
+    let all: Vec<_> = names.iter().map(|name| redis(name)).collect();
+    for redis in &all {
+        api.put(&path(&redis.name_any()), json!(redis));
+    }
+    let client = api.client();
+    let args = Args::parse_from(["redis-operator"]);
+    Arc::new(Context {
+        key: try_obtain(&client, "operators", LIMIT).await.unwrap(),
+        events: Events::start(client.clone(), "me", args.api_limit),
+        clients: Clients {
+            calls: client.clone(),
+            watches: client.clone(),
+            lease: client,
+            default_namespace: "operators".to_owned(),
+        },
+        mirrors: Mirrors {
+            redis: store(
+                all.into_iter()
+                    .map(|redis| kube::core::DeserializeGuard(Ok(redis)))
+                    .collect(),
+            ),
+            pods: store(vec![]),
+            stateful_sets: store(vec![]),
+            config_maps: store(vec![]),
+            secrets: store(vec![]),
+            versions: store(vec![]),
+            services: store(vec![]),
+            disruption_budgets: store(vec![]),
+            slices: store(vec![]),
+            nodes: store(vec![]),
+        },
+        triggers: Triggers::default(),
+        metrics: Metrics::new().unwrap(),
+        session: Session {
+            holder: "me".to_owned(),
+        },
+        args: Arc::new(args),
+        clock: Clock::new(),
+        outages: Outages::default(),
+        resources: Resources::default(),
+    })
+}
+
+fn writes(api: &FakeApi, name: &str) -> usize {
+    let write = format!("PATCH {}", path(name));
+    api.calls().iter().filter(|call| **call == write).count()
+}
+
+/// As for a label, a pod or a slice that may not be written.
+#[tokio::test]
+async fn a_record_that_is_refused_is_written_more_and_more_seldom() {
+    let api = FakeApi::default();
+    let context = leader(&api, &["x".to_owned()]).await;
+    api.refuse("/redis/x");
+    let resource = context.resources.of(&context, &redis("x"));
+    let mut pauses = vec![];
+    for _ in 0..6 {
+        pauses.push(passes(&context, &resource).await.unwrap());
+    }
+    assert_eq!(writes(&api, "x"), 6);
+    assert!(pauses[0] <= pass::AFTER_FAILURE);
+    assert!(pauses[5] >= Duration::from_millis(1_500), "{pauses:?}");
+}
+
+#[tokio::test]
+async fn whoever_is_always_slower_is_in_no_haste() {
+    let api = FakeApi::default();
+    let context = leader(&api, &["x".to_owned()]).await;
+    api.refuse_with("/redis/x", StatusCode::CONFLICT);
+    let resource = context.resources.of(&context, &redis("x"));
+    let pause = passes(&context, &resource).await.unwrap();
+    assert!(writes(&api, "x") < 10, "{}", writes(&api, "x"));
+    assert!(pause >= pass::AFTER_FAILURE / 2, "{pause:?}");
+}
+
+/// Objects change all the time, and yet they are put right and people are told.
+#[tokio::test]
+async fn wake_ups_without_end_do_not_keep_objects_from_being_put_right() {
+    let api = FakeApi::default();
+    let context = leader(&api, &["x".to_owned()]).await;
+    let resource = context.resources.of(&context, &redis("x"));
+    let mut held = resource.held.lock().await;
+    let mut scene = Leading {
+        context: &context,
+        resource: &resource,
+        held: &mut held,
+        urgent: resource.urgent.clone(),
+        redis: None,
+    };
+    let (seen, plan) = (scene.observe().await.unwrap().unwrap(), Plan::default());
+    api.delay(Duration::from_millis(20));
+    let triggers = context.triggers.clone();
+    let storm = tokio::spawn(async move {
+        loop {
+            triggers.urge(reference("x"));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let (began, mut dropped) = (Instant::now(), 0);
+    while scene.settle(&seen, &plan).await.unwrap() == Settled::Woken {
+        dropped += 1;
+        assert!(began.elapsed() < LIMIT);
+    }
+    storm.abort();
+    assert!(
+        dropped > 1 && began.elapsed() >= PATIENCE,
+        "at first every wake-up counts"
+    );
+    assert!(api.get(&path("x")).unwrap()["status"]["conditions"].is_array());
+    assert!(scene.held.dropped.is_none());
+}
