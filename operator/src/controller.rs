@@ -174,8 +174,10 @@ impl Scene for Leading<'_> {
 
     fn decided(&mut self, seen: &Observed, plan: &Plan) {
         self.held.trace.observe(seen);
+        let redis = format!("{}/{}", self.resource.namespace, self.resource.name);
+        let attached = seen.instances.values().filter(|instance| instance.attached).count();
+        self.context.metrics.instances(&redis, attached);
         if !plan.steps.is_empty() {
-            let redis = format!("{}/{}", self.resource.namespace, self.resource.name);
             let names: Vec<_> = plan.steps.iter().map(Step::name).collect();
             if self.held.ending.is_some() || self.held.failing.knows(plan) {
                 tracing::debug!(redis, why = plan.why, steps = names.join(" "), "plan");

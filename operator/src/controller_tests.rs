@@ -1,6 +1,7 @@
 use super::*;
 use crate::fake_api::FakeApi;
 use crate::key::try_obtain;
+use crate::pods;
 use clap::Parser;
 use http::StatusCode;
 use kube::runtime::reflector::{self, Store};
@@ -121,6 +122,55 @@ async fn whoever_is_always_slower_is_in_no_haste() {
     let pause = passes(&context, &resource).await.unwrap();
     assert!(writes(&api, "x") < 10, "{}", writes(&api, "x"));
     assert!(pause >= pass::AFTER_FAILURE / 2, "{pause:?}");
+}
+
+#[tokio::test]
+async fn held_connections_are_counted() {
+    let api = FakeApi::default();
+    let context = leader(&api, &["x".to_owned()]).await;
+    let resource = context.resources.of(&context, &redis("x"));
+    let mut held = resource.held.lock().await;
+    let mut scene = Leading {
+        context: &context,
+        resource: &resource,
+        held: &mut held,
+        urgent: resource.urgent.clone(),
+        redis: None,
+    };
+    let mut seen = scene.observe().await.unwrap().unwrap();
+    for ordinal in 0..3 {
+        let pod = json!({
+            "metadata": { "name": format!("redis-x-{ordinal}"), "uid": "u", "labels": { "redis": "x" } }
+        });
+        let pod = serde_json::from_value(pod).unwrap();
+        let mut instance = pods::instance(&pod, "x", None).unwrap();
+        instance.attached = ordinal > 0;
+        seen.instances.insert(instance.pod.clone(), instance);
+    }
+    scene.decided(&seen, &Plan::default());
+    let text = context.metrics.text().unwrap();
+    assert!(text.contains("redis_operator_instances_watched 2\n"), "{text}");
+}
+
+/// Somebody wrote it past the schema: it does not count as what it was.
+#[tokio::test]
+async fn o05_an_unreadable_resource_is_counted_as_one() {
+    let api = FakeApi::default();
+    let context = leader(&api, &["x".to_owned()]).await;
+    context.metrics.conditions("a/x", [("Ready", "True")]);
+    let unreadable = json!({
+        "apiVersion": "redis-operator.dev/v1alpha1", "kind": "Redis",
+        "metadata": { "name": "x", "namespace": "a" }, "spec": { "policy": "Never" }
+    });
+    let unreadable: Guarded = serde_json::from_value(unreadable).unwrap();
+    reconcile(Arc::new(unreadable), Arc::clone(&context)).await.unwrap();
+    let text = context.metrics.text().unwrap();
+    let counts = |kind, status| {
+        let line = format!(r#"redis_operator_resources{{condition="{kind}",status="{status}"}} 1"#);
+        text.contains(&line)
+    };
+    assert!(counts("Ready", "False") && counts("Stalled", "True"), "{text}");
+    assert!(!counts("Ready", "True"), "{text}");
 }
 
 /// Objects change all the time, and yet they are put right and people are told.

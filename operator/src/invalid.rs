@@ -21,16 +21,19 @@ pub async fn report(context: &Context, invalid: &InvalidObject) -> Action {
         .ok()
         .and_then(|resource| fault(serde_json::to_value(resource).ok()?));
     let error = named.unwrap_or_else(|| invalid.error.clone());
-    tracing::warn!(redis = format!("{namespace}/{name}"), error, "unreadable resource");
+    let full_name = format!("{namespace}/{name}");
+    tracing::warn!(redis = full_name, error, "unreadable resource");
+    let conditions = [("Ready", "False"), ("Stalled", "True")];
+    context.metrics.conditions(&full_name, conditions);
     let message = format!("the resource cannot be read: {error}; correct that field");
     let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second())
         .unwrap_or_default()
         .to_string();
-    let condition = |kind: &str, status: &str| {
+    let condition = |(kind, status): (&str, &str)| {
         json!({"type": kind, "status": status, "reason": "Unreadable", "message": message, "lastTransitionTime": now,
             "observedGeneration": invalid.metadata.generation})
     };
-    let conditions = json!([condition("Ready", "False"), condition("Stalled", "True")]);
+    let conditions = conditions.map(condition);
     let patch = Patch::Merge(json!({"status": {"summary": "Unreadable", "conditions": conditions}}));
     let params = PatchParams::default();
     let call = redises.patch_status(name, &params, &patch);

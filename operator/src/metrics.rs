@@ -11,6 +11,13 @@ use std::time::Duration;
 /// A condition of a resource: its type and its status (`True`, `False`, `Unknown`).
 type Condition = (String, String);
 
+/// What is shown of one resource.
+#[derive(Default)]
+struct Shown {
+    conditions: Vec<Condition>,
+    instances: usize,
+}
+
 /// All metrics of this process.
 pub struct Metrics {
     registry: Registry,
@@ -19,7 +26,7 @@ pub struct Metrics {
     failover_seconds: Histogram,
     leading: IntGauge,
     resources: IntGaugeVec,
-    conditions: Mutex<BTreeMap<String, Vec<Condition>>>,
+    shown: Mutex<BTreeMap<String, Shown>>,
     instances: IntGauge,
     api_writes: IntCounterVec,
     server_calls: IntCounterVec,
@@ -56,7 +63,7 @@ impl Metrics {
                 Opts::new("redis_operator_resources", "Redis resources, by condition"),
                 &["condition", "status"],
             )?,
-            conditions: Mutex::default(),
+            shown: Mutex::default(),
             instances: IntGauge::new("redis_operator_instances_watched", "Instances with a held connection")?,
             api_writes: IntCounterVec::new(
                 Opts::new(
@@ -113,17 +120,17 @@ impl Metrics {
         let conditions = conditions
             .into_iter()
             .map(|(kind, status)| (kind.to_owned(), status.to_owned()));
-        self.known().insert(redis.to_owned(), conditions.collect());
+        self.shown().entry(redis.to_owned()).or_default().conditions = conditions.collect();
+    }
+
+    /// So many instances of one resource (`namespace/name`) have a held connection.
+    pub fn instances(&self, redis: &str, count: usize) {
+        self.shown().entry(redis.to_owned()).or_default().instances = count;
     }
 
     /// The resource is gone.
     pub fn forget(&self, redis: &str) {
-        self.known().remove(redis);
-    }
-
-    /// So many instances have a held connection.
-    pub fn instances(&self, count: usize) {
-        self.instances.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.shown().remove(redis);
     }
 
     /// A write was sent to the API server.
@@ -139,15 +146,19 @@ impl Metrics {
     /// Everything, in Prometheus' text format.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         self.resources.reset();
-        for (kind, status) in self.known().values().flatten() {
+        let shown = self.shown();
+        for (kind, status) in shown.values().flat_map(|shown| &shown.conditions) {
             self.resources.with_label_values(&[kind, status]).inc();
         }
+        let instances: usize = shown.values().map(|shown| shown.instances).sum();
+        self.instances.set(i64::try_from(instances).unwrap_or(i64::MAX));
+        drop(shown);
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<Condition>>> {
+    fn shown(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Shown>> {
         // a panic elsewhere cannot leave a half-written entry behind
-        self.conditions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,9 +168,8 @@ pub struct Leading(Arc<Metrics>);
 impl Drop for Leading {
     fn drop(&mut self) {
         self.0.leading.set(0);
-        self.0.instances.set(0);
         // only the leader knows them
-        self.0.known().clear();
+        self.0.shown().clear();
     }
 }
 
@@ -184,6 +194,28 @@ mod tests {
             text.contains(r#"redis_operator_resources{condition="Ready",status="False"} 1"#),
             "{text}"
         );
+    }
+
+    #[test]
+    fn instances_of_all_resources_are_counted() {
+        let metrics = Metrics::new().unwrap();
+        let leading = metrics.leading();
+        let says = |count: usize| {
+            let text = metrics.text().unwrap();
+            assert!(
+                text.contains(&format!("redis_operator_instances_watched {count}\n")),
+                "{text}"
+            );
+        };
+        says(0);
+        metrics.instances("a/x", 3);
+        metrics.instances("a/y", 3);
+        says(6);
+        metrics.instances("a/x", 2);
+        metrics.forget("a/y");
+        says(2);
+        drop(leading);
+        says(0);
     }
 
     #[test]
