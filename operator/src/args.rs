@@ -41,9 +41,9 @@ pub struct Args {
     #[arg(long, env = "REDIS_OPERATOR_WATCH_LIMIT", value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
     pub watch_limit: Duration,
 
-    /// Resources that are reconciled at the same time. Each waits mostly for its own instances, so a small number lets
-    /// unreachable instances of one resource hold up another.
-    #[arg(long, env = "REDIS_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Resources whose objects and status are written at the same time. It spares the API server when an operator begins
+    /// to lead or is updated; watching, deciding and failing over wait for nobody.
+    #[arg(long, env = "REDIS_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
 
     /// Where /metrics, /healthz and /readyz are served.

@@ -33,7 +33,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Everything that a pass may use. One for each stretch of leadership.
 pub struct Context {
@@ -59,6 +59,8 @@ pub struct Context {
     pub outages: Outages,
     /// What is held of each resource.
     pub resources: Resources,
+    /// Who may put objects right now.
+    pub writers: Semaphore,
 }
 
 /// After so long of being dropped again and again, putting objects right is not dropped once more: wake-ups may never end,
@@ -80,11 +82,11 @@ pub async fn run(context: Arc<Context>) {
         .iter()
         .map(|it| ObjectRef::from_obj(&**it))
         .collect();
-    let config = controller::Config::default().concurrency(context.args.concurrency);
     let resources = Arc::clone(&context);
     // the mirror watches; a watch of the controller's own would stop all wakes for a while whenever it fails
     kube_runtime::Controller::for_stream(stream::pending(), context.mirrors.redis.clone())
-        .with_config(config)
+        // without a limit: whoever waits for nothing but its own calls must not wait for those of others
+        .with_config(controller::Config::default().concurrency(0))
         .reconcile_on(stream::iter(everything).chain(wakes))
         .run(reconcile, never, context)
         .for_each(|passed| {
@@ -242,10 +244,19 @@ impl Scene for Leading<'_> {
             return Ok(Settled::Done);
         };
         let overdue = self.held.dropped.is_some_and(|since| since.elapsed() > PATIENCE);
-        let settled = tokio::select! {
+        let turn = tokio::select! {
             biased;
-            _ = self.urgent.changed(), if !overdue => Ok(Settled::Woken),
-            settled = settle(self.context, self.resource, self.held, redis, seen, plan) => settled,
+            turn = self.context.writers.acquire() => turn.ok(),
+            _ = self.urgent.changed() => None,
+            () = tokio::time::sleep(plan.wake.unwrap_or(Duration::MAX)) => None,
+        };
+        let settled = match turn {
+            None => Ok(Settled::Woken),
+            Some(_turn) => tokio::select! {
+                biased;
+                _ = self.urgent.changed(), if !overdue => Ok(Settled::Woken),
+                settled = settle(self.context, self.resource, self.held, redis, seen, plan) => settled,
+            },
         };
         self.held.dropped = match settled {
             Ok(Settled::Woken) => self.held.dropped.or_else(|| Some(Instant::now())),

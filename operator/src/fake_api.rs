@@ -22,6 +22,7 @@ struct State {
     refused: Vec<(String, StatusCode)>,
     away: bool,
     delay: Duration,
+    hanging: Option<String>,
 }
 
 impl FakeApi {
@@ -42,6 +43,11 @@ impl FakeApi {
     /// Refuses writes whose path ends like this, with a code.
     pub(crate) fn refuse_with(&self, ending: &str, code: StatusCode) {
         self.0.lock().unwrap().refused.push((ending.to_owned(), code));
+    }
+
+    /// From now on calls whose path ends like this are not answered.
+    pub(crate) fn hang(&self, ending: &str) {
+        self.0.lock().unwrap().hanging = Some(ending.to_owned());
     }
 
     /// From now on an answer takes so long.
@@ -72,7 +78,7 @@ impl FakeApi {
         std::mem::take(&mut self.0.lock().unwrap().writes)
     }
 
-    /// Calls so far, answered or not: `METHOD path`.
+    /// Calls so far, answered or not: `METHOD path`; a merge patch is `MERGE`.
     pub(crate) fn calls(&self) -> Vec<String> {
         self.0.lock().unwrap().calls.clone()
     }
@@ -90,11 +96,16 @@ impl FakeApi {
             .is_some_and(|it| it == "application/merge-patch+json");
         // the status is part of the object here
         let path = parts.uri.path().trim_end_matches("/status");
-        let delay = {
+        let (delay, hangs) = {
             let mut state = self.0.lock().unwrap();
-            state.calls.push(format!("{} {path}", parts.method));
-            state.delay
+            let method = if merges { "MERGE" } else { parts.method.as_str() };
+            state.calls.push(format!("{method} {path}"));
+            let hangs = state.hanging.as_ref().is_some_and(|ending| path.ends_with(ending));
+            (state.delay, hangs)
         };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }

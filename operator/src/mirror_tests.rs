@@ -72,7 +72,7 @@ async fn what_may_need_a_decision_interrupts() {
     assert!(!urgent(Event::Delete(leaving.clone()), never, redis_of).await);
     leaving.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-31T12:00:00Z")).unwrap();
     assert!(urgent(Event::Apply(leaving), going, redis_of).await);
-    let node = |spec| -> Node { serde_json::from_value(json!({ "metadata": {}, "spec": spec })).unwrap() };
+    let node = |spec| -> Node { serde_json::from_value(json!({ "metadata": { "name": "n" }, "spec": spec })).unwrap() };
     let cordons = async |spec| urgent(Event::Apply(node(spec)), cordoned, |_| Some(redis("x"))).await;
     assert!(!cordons(json!({})).await);
     assert!(cordons(json!({ "unschedulable": true })).await);

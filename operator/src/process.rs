@@ -17,6 +17,7 @@ use clap::{CommandFactory, Parser};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 
 /// Runs until SIGTERM or SIGINT, as the command line and the environment say.
 ///
@@ -103,6 +104,7 @@ async fn work(
             clock,
             outages: Outages::default(),
             resources: Resources::default(),
+            writers: Semaphore::new(usize::from(args.concurrency)),
         }))
     };
     let lease = clients.lease.clone();
