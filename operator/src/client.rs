@@ -5,6 +5,7 @@
 
 use crate::args::Args;
 use crate::metrics::Metrics;
+use crate::renewing::Renewing;
 use http::{Method, Request};
 use kube::client::{Body, ClientBuilder};
 use kube::config::InferConfigError;
@@ -18,7 +19,8 @@ use tower::util::MapRequest;
 /// One client for each kind of waiting; each has its own connections.
 #[derive(Clone)]
 pub struct Clients {
-    /// For calls: every one of them needs a deadline of its own, see [`crate::error::within`].
+    /// For calls: every one of them needs a deadline of its own, see [`crate::error::within`]. After one that passed, all
+    /// connections are new.
     pub calls: Client,
     /// For watches: a connection that stays silent past the watch's own end is closed.
     pub watches: Client,
@@ -58,13 +60,26 @@ impl Clients {
         };
         Ok(Self {
             // a limit here would also close idle connections, and the first call of a failover would wait for a new one
-            calls: with_read_timeout(None)?,
+            calls: renewing(config.clone(), metrics, args.api_limit / 2)?,
             watches: with_read_timeout(Some(args.watch_limit + WATCH_MARGIN))?,
             // half of the deadline: a second attempt, on a new connection, still fits
             lease: with_read_timeout(Some(args.lease.renew_deadline / 2))?,
             default_namespace: config.default_namespace,
         })
     }
+}
+
+/// A client that counts what it writes, and that uses no connection on after a call that had no answer for `patience`.
+fn renewing(config: Config, metrics: &Arc<Metrics>, patience: Duration) -> Result<Client, ClientError> {
+    let namespace = config.default_namespace.clone();
+    let first = counting(config.clone(), metrics)?;
+    let metrics = Arc::clone(metrics);
+    let make = move || {
+        let made = counting(config.clone(), &metrics);
+        made.inspect_err(|error| tracing::debug!(%error, "no fresh connections"))
+            .ok()
+    };
+    Ok(Client::new(Renewing::new(first, patience, Arc::new(make)), namespace))
 }
 
 /// A client that counts what it writes. Counted where nothing can pass by, so that "a steady resource causes no writes"

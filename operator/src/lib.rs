@@ -34,6 +34,7 @@ mod pause;
 pub mod pods;
 pub mod process;
 pub mod redis;
+mod renewing;
 pub mod report;
 pub mod resource;
 #[cfg(feature = "rules-out")]
