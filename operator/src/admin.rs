@@ -6,8 +6,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
@@ -17,6 +17,8 @@ pub struct Health {
     /// Milliseconds from the start to the last beat.
     beat: AtomicU64,
     ready: AtomicBool,
+    /// What is wrong with the caches.
+    stale: Mutex<Option<String>>,
 }
 
 /// Time between two beats of the main loop.
@@ -31,12 +33,23 @@ impl Health {
             started: Instant::now(),
             beat: AtomicU64::new(0),
             ready: AtomicBool::new(false),
+            stale: Mutex::default(),
         })
     }
 
     /// The caches are filled: this process could lead at once.
     pub fn set_ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
+    }
+
+    /// The caches are stale, as this sentence says, or they are not.
+    pub fn set_stale(&self, complaint: Option<String>) {
+        *self.stale() = complaint;
+    }
+
+    fn stale(&self) -> MutexGuard<'_, Option<String>> {
+        // a panic elsewhere cannot leave half a sentence behind
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs the main loop, showing that it comes round. Both are polled by one task, so a loop that never yields is
@@ -97,11 +110,15 @@ async fn show_health(State(shown): State<Shown>) -> (StatusCode, String) {
     }
 }
 
-async fn show_ready(State(shown): State<Shown>) -> (StatusCode, &'static str) {
-    if shown.health.ready.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the caches are not filled yet\n")
+async fn show_ready(State(shown): State<Shown>) -> (StatusCode, String) {
+    let filled = shown.health.ready.load(Ordering::Relaxed);
+    let complaint = match filled {
+        true => shown.health.stale().clone(),
+        false => Some("the caches are not filled yet".to_owned()),
+    };
+    match complaint {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(complaint) => (StatusCode::SERVICE_UNAVAILABLE, format!("{complaint}\n")),
     }
 }
 
@@ -128,6 +145,14 @@ mod tests {
         assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 503"));
         health.set_ready();
         assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        health.set_stale(Some("cannot watch".to_owned()));
+        let answer = get(address, "/readyz").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 503") && answer.contains("cannot watch"),
+            "{answer}"
+        );
+        health.set_stale(None);
+        assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
         assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         assert!(get(address, "/metrics").await.contains("redis_operator_leading 0"));
         assert!(get(address, "/").await.starts_with("HTTP/1.1 404"));
@@ -139,6 +164,7 @@ mod tests {
             started: Instant::now(),
             beat: AtomicU64::new(0),
             ready: AtomicBool::new(true),
+            stale: Mutex::default(),
         };
         assert_eq!(health.stuck_for(), None);
         health.started = Instant::now().checked_sub(STUCK + BEAT).unwrap();

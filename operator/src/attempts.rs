@@ -4,9 +4,6 @@ use crate::pause::Pause;
 use kube::runtime::watcher::{self, Event};
 use std::time::{Duration, Instant};
 
-/// Watches that fail less than this after one another fail for one reason. An attempt that gets no answer takes a watch's
-/// whole life.
-const OUTAGE: Duration = Duration::from_secs(15);
 /// The first pause: a connection that broke is opened again soon.
 const FIRST: Duration = Duration::from_millis(100);
 /// The longest one. kube's own is 30 s, and a failover that waited for the API server would wait so much longer after it
@@ -18,6 +15,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 pub(crate) struct Attempts {
     pause: Pause,
     failed: Option<Instant>,
+    outage: Duration,
 }
 
 /// What to do after a failed attempt.
@@ -30,11 +28,12 @@ pub(crate) struct Again {
 }
 
 impl Attempts {
-    /// None yet.
-    pub(crate) fn new() -> Self {
+    /// None yet. Those that fail less than `outage` after one another fail for one reason.
+    pub(crate) fn new(outage: Duration) -> Self {
         Self {
             pause: Pause::new(FIRST, LONGEST),
             failed: None,
+            outage,
         }
     }
 
@@ -51,7 +50,7 @@ impl Attempts {
             }
             Err(_) => {
                 let before = self.failed.replace(now);
-                let begins = before.is_none_or(|before| now.duration_since(before) > OUTAGE);
+                let begins = before.is_none_or(|before| now.duration_since(before) > self.outage);
                 if begins {
                     // a watch that was resumed in between and had nothing to tell
                     self.pause.reset();
@@ -67,13 +66,15 @@ impl Attempts {
 mod tests {
     use super::*;
 
+    const OUTAGE: Duration = Duration::from_secs(15);
+
     fn failed() -> watcher::Result<Event<()>> {
         Err(watcher::Error::NoResourceVersion)
     }
 
     #[test]
     fn o01_a_list_that_fails_is_tried_more_and_more_seldom() {
-        let mut attempts = Attempts::new();
+        let mut attempts = Attempts::new(OUTAGE);
         let mut now = Instant::now();
         let mut waited = vec![];
         for attempt in 0..8 {
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn an_outage_is_over_when_something_was_seen_or_nothing_failed_for_a_while() {
-        let mut attempts = Attempts::new();
+        let mut attempts = Attempts::new(OUTAGE);
         let mut now = Instant::now();
         let grow = |attempts: &mut Attempts, now| {
             let pauses = (0..7).map(|_| attempts.note(&failed(), now).unwrap().after);

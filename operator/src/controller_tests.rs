@@ -1,5 +1,6 @@
 use super::*;
 use crate::fake_api::FakeApi;
+use crate::freshness::Freshness;
 use crate::key::try_obtain;
 use crate::pods;
 use clap::Parser;
@@ -82,6 +83,7 @@ async fn leader(api: &FakeApi, names: &[String]) -> Arc<Context> {
             disruption_budgets: store(vec![]),
             slices: store(vec![]),
             nodes: store(vec![]),
+            freshness: Freshness::new(LIMIT),
         },
         triggers: Triggers::default(),
         metrics: Metrics::new().unwrap(),

@@ -19,6 +19,15 @@ pub struct Session {
     pub holder: String,
 }
 
+/// How what runs while leading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Another candidate may do better: it has its turn.
+    GivenUp,
+    /// By itself, which it never should.
+    Broken,
+}
+
 /// Leading ended for a reason that waiting does not mend.
 #[derive(Debug, Error)]
 pub enum LeaseError {
@@ -33,6 +42,9 @@ pub enum LeaseError {
 /// Longest wait for the lease to be given back. If that fails it expires by itself.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
+/// Whoever gave up looks at the lease again after so many times the others have.
+const STAND_BACK: u32 = 5;
+
 impl Session {
     fn new(pod: &str) -> Result<Self, LeaseError> {
         let suffix = getrandom::u32()?;
@@ -43,6 +55,8 @@ impl Session {
 }
 
 /// Takes the lease whenever it is free and runs `run` while it is held, until `stop`.
+///
+/// A run that gives up is followed by a pause, so that another candidate comes first if there is one.
 ///
 /// When the lease is lost the run is dropped at its next await, and the process stands by again. On `stop` the run is
 /// dropped first and the lease released then, so that the next leader begins at once.
@@ -57,7 +71,7 @@ pub async fn lead<F, R>(
 ) -> Result<(), LeaseError>
 where
     F: Fn(Session) -> R,
-    R: Future<Output = ()>,
+    R: Future<Output = End>,
 {
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -70,7 +84,7 @@ where
         let leading = async {
             tracing::info!(holder = %session.holder, "leading");
             let _leading = metrics.leading();
-            run(session.clone()).await;
+            run(session.clone()).await
         };
         let ended = tokio::select! {
             ended = election.with_lease(leading) => ended,
@@ -80,7 +94,14 @@ where
             }
         };
         match ended {
-            Some(()) => return Err(LeaseError::Ended),
+            Some(End::Broken) => return Err(LeaseError::Ended),
+            Some(End::GivenUp) => {
+                tracing::warn!(holder = %session.holder, "gave the lease up: another operator may see what this one cannot");
+                tokio::select! {
+                    () = tokio::time::sleep(lease.retry_period.saturating_mul(STAND_BACK)) => {}
+                    () = &mut stop => return Ok(()),
+                }
+            }
             None => tracing::warn!(
                 holder = %session.holder,
                 "the lease is lost: it was not renewed within {:?}, or is another's; all work stopped",
@@ -102,8 +123,7 @@ mod tests {
     use super::*;
     use crate::fake_api::FakeApi;
     use serde_json::json;
-    use std::future::pending;
-    use tokio::sync::{mpsc, oneshot};
+    use tokio::sync::{Notify, mpsc, oneshot};
 
     const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/a/leases/redis-operator";
     const LIMIT: Duration = Duration::from_secs(10);
@@ -134,20 +154,24 @@ mod tests {
         began: mpsc::UnboundedReceiver<String>,
         ended: mpsc::UnboundedReceiver<Option<String>>,
         stop: oneshot::Sender<()>,
+        give_up: Arc<Notify>,
     }
 
     fn candidate(api: &FakeApi, pod: &'static str) -> Candidate {
         let (begin, began) = mpsc::unbounded_channel();
         let (end, ended) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
+        let give_up = Arc::new(Notify::new());
+        let gives_up = Arc::clone(&give_up);
         let api = api.clone();
         tokio::spawn(async move {
             let run = |session: Session| {
-                let (api, begin, end) = (api.clone(), begin.clone(), end.clone());
+                let (api, begin, end, gives_up) = (api.clone(), begin.clone(), end.clone(), Arc::clone(&gives_up));
                 async move {
                     let _stretch = Stretch(api, end);
                     begin.send(session.holder).unwrap();
-                    pending::<()>().await;
+                    gives_up.notified().await;
+                    End::GivenUp
                 }
             };
             let stop = async { drop(stopped.await) };
@@ -156,7 +180,12 @@ mod tests {
                 .await
                 .unwrap();
         });
-        Candidate { began, ended, stop }
+        Candidate {
+            began,
+            ended,
+            stop,
+            give_up,
+        }
     }
 
     async fn next<T>(receiver: &mut mpsc::UnboundedReceiver<T>) -> T {
@@ -196,5 +225,31 @@ mod tests {
         let second = next(&mut one.began).await;
         assert!(second.starts_with("one/") && second != first, "{second}");
         assert_eq!(holder(&api), Some(second));
+    }
+
+    #[tokio::test]
+    async fn whoever_gives_up_lets_another_lead() {
+        let api = FakeApi::default();
+        let mut one = candidate(&api, "one");
+        let first = next(&mut one.began).await;
+        let mut two = candidate(&api, "two");
+        one.give_up.notify_one();
+        assert_eq!(
+            next(&mut one.ended).await,
+            Some(first),
+            "work stops before the lease is given away"
+        );
+        let second = next(&mut two.began).await;
+        assert!(second.starts_with("two/"), "{second}");
+    }
+
+    #[tokio::test]
+    async fn whoever_gives_up_and_is_alone_leads_again() {
+        let api = FakeApi::default();
+        let mut one = candidate(&api, "one");
+        let first = next(&mut one.began).await;
+        one.give_up.notify_one();
+        let second = next(&mut one.began).await;
+        assert!(second.starts_with("one/") && second != first, "{second}");
     }
 }

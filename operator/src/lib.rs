@@ -19,6 +19,7 @@ pub mod failing;
 #[cfg(test)]
 #[allow(dead_code, reason = "the tests of whole failovers use it too")]
 mod fake_api;
+pub mod freshness;
 pub mod gather;
 pub mod image;
 pub mod invalid;

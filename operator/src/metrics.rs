@@ -28,6 +28,7 @@ pub struct Metrics {
     resources: IntGaugeVec,
     shown: Mutex<BTreeMap<String, Shown>>,
     instances: IntGauge,
+    stale: IntGaugeVec,
     api_writes: IntCounterVec,
     server_calls: IntCounterVec,
 }
@@ -65,6 +66,13 @@ impl Metrics {
             )?,
             shown: Mutex::default(),
             instances: IntGauge::new("redis_operator_instances_watched", "Instances with a held connection")?,
+            stale: IntGaugeVec::new(
+                Opts::new(
+                    "redis_operator_watch_failing_seconds",
+                    "For how long the watch of a kind has failed; its copy is as old",
+                ),
+                &["kind"],
+            )?,
             api_writes: IntCounterVec::new(
                 Opts::new(
                     "redis_operator_api_writes_total",
@@ -92,6 +100,7 @@ impl Metrics {
         self.registry.register(Box::new(self.leading.clone()))?;
         self.registry.register(Box::new(self.resources.clone()))?;
         self.registry.register(Box::new(self.instances.clone()))?;
+        self.registry.register(Box::new(self.stale.clone()))?;
         self.registry.register(Box::new(self.api_writes.clone()))?;
         self.registry.register(Box::new(self.server_calls.clone()))
     }
@@ -126,6 +135,14 @@ impl Metrics {
     /// So many instances of one resource (`namespace/name`) have a held connection.
     pub fn instances(&self, redis: &str, count: usize) {
         self.shown().entry(redis.to_owned()).or_default().instances = count;
+    }
+
+    /// For so long the watch of each kind has failed.
+    pub fn stale(&self, ages: &BTreeMap<String, Duration>) {
+        for (kind, age) in ages {
+            let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+            self.stale.with_label_values(&[kind]).set(seconds);
+        }
     }
 
     /// The resource is gone.
@@ -216,6 +233,17 @@ mod tests {
         says(2);
         drop(leading);
         says(0);
+    }
+
+    #[test]
+    fn a_watch_that_fails_is_shown() {
+        let metrics = Metrics::new().unwrap();
+        for (seconds, shown) in [(31, "31"), (0, "0")] {
+            metrics.stale(&BTreeMap::from([("Pod".to_owned(), Duration::from_secs(seconds))]));
+            let text = metrics.text().unwrap();
+            let line = format!(r#"redis_operator_watch_failing_seconds{{kind="Pod"}} {shown}"#);
+            assert!(text.contains(&line), "{text}");
+        }
     }
 
     #[test]

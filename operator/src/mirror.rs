@@ -2,6 +2,7 @@
 //! that takes over has them already, and nothing polls the API server.
 
 use crate::attempts::Attempts;
+use crate::freshness::{Freshness, Kept};
 use crate::trigger::Triggers;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -51,6 +52,8 @@ pub struct Mirrors {
     pub slices: Store<EndpointSlice>,
     /// Nodes: metadata, boot id, taints and whether they are cordoned; nothing else is kept.
     pub nodes: Store<Node>,
+    /// Whether they are kept current.
+    pub freshness: Freshness,
 }
 
 /// Where to watch.
@@ -69,17 +72,18 @@ impl Mirrors {
     /// process should end.
     pub fn start(scope: &Scope, triggers: &Triggers) -> (Self, JoinSet<()>) {
         let mut tasks = JoinSet::new();
+        let freshness = Freshness::new(scope.limit);
         let redis: Store<Guarded> = mirror(
             &mut tasks,
             scope.every(),
             scope.config(),
-            triggers,
+            (triggers, &freshness),
             shrink_managed_fields,
             (itself, never),
         );
         let all = redis.clone();
         let users = move |secret: &PartialObjectMeta<Secret>| users_of(&all, secret);
-        let pods: Store<Pod> = owned(&mut tasks, scope, triggers, going);
+        let pods: Store<Pod> = owned(&mut tasks, scope, (triggers, &freshness), going);
         let running = pods.clone();
         let on = move |node: &Node| running_on(&running, node);
         let mirrors = Self {
@@ -87,26 +91,27 @@ impl Mirrors {
                 &mut tasks,
                 scope.every(),
                 scope.config(),
-                triggers,
+                (triggers, &freshness),
                 only_version,
                 (users, never),
             ),
             redis,
             pods,
-            stateful_sets: owned(&mut tasks, scope, triggers, never),
-            config_maps: owned(&mut tasks, scope, triggers, never),
-            secrets: owned(&mut tasks, scope, triggers, never),
-            services: owned(&mut tasks, scope, triggers, never),
-            disruption_budgets: owned(&mut tasks, scope, triggers, never),
-            slices: owned(&mut tasks, scope, triggers, going),
+            stateful_sets: owned(&mut tasks, scope, (triggers, &freshness), never),
+            config_maps: owned(&mut tasks, scope, (triggers, &freshness), never),
+            secrets: owned(&mut tasks, scope, (triggers, &freshness), never),
+            services: owned(&mut tasks, scope, (triggers, &freshness), never),
+            disruption_budgets: owned(&mut tasks, scope, (triggers, &freshness), never),
+            slices: owned(&mut tasks, scope, (triggers, &freshness), going),
             nodes: mirror(
                 &mut tasks,
                 scope.cluster(),
                 scope.config(),
-                triggers,
+                (triggers, &freshness),
                 trim_node,
                 (on, cordoned),
             ),
+            freshness,
         };
         (mirrors, tasks)
     }
@@ -124,6 +129,7 @@ impl Mirrors {
             disruption_budgets,
             slices,
             nodes,
+            freshness: _,
         } = self;
         // an error says that the watching task is gone; the owner of the tasks sees that too
         let _ = tokio::join!(
@@ -174,7 +180,12 @@ impl Scope {
 }
 
 /// Mirrors what the operator made, of one kind.
-fn owned<K>(tasks: &mut JoinSet<()>, scope: &Scope, triggers: &Triggers, urgent: fn(&Event<K>) -> bool) -> Store<K>
+fn owned<K>(
+    tasks: &mut JoinSet<()>,
+    scope: &Scope,
+    told: (&Triggers, &Freshness),
+    urgent: fn(&Event<K>) -> bool,
+) -> Store<K>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -185,7 +196,7 @@ where
         tasks,
         scope.every(),
         config,
-        triggers,
+        told,
         shrink_managed_fields,
         (redis_of, urgent),
     )
@@ -197,7 +208,7 @@ fn mirror<K, I>(
     tasks: &mut JoinSet<()>,
     api: Api<K>,
     config: watcher::Config,
-    triggers: &Triggers,
+    (triggers, freshness): (&Triggers, &Freshness),
     trim: fn(&mut K),
     (about, urgent): (impl Fn(&K) -> I + Send + Sync + 'static, fn(&Event<K>) -> bool),
 ) -> Store<K>
@@ -208,7 +219,13 @@ where
 {
     let (store, writer) = reflector::store();
     let events = watcher(api, config).modify(trim).reflect(writer);
-    tasks.spawn(wake_on(events, store.clone(), triggers.clone(), (about, urgent)));
+    let kept = freshness.keep(&K::kind(&K::DynamicType::default()));
+    tasks.spawn(wake_on(
+        events,
+        store.clone(),
+        (triggers.clone(), kept),
+        (about, urgent),
+    ));
     store
 }
 
@@ -216,7 +233,7 @@ where
 async fn wake_on<K, I>(
     events: impl Stream<Item = watcher::Result<Event<K>>>,
     store: Store<K>,
-    triggers: Triggers,
+    (triggers, kept): (Triggers, Kept),
     (about, urgent): (impl Fn(&K) -> I, fn(&Event<K>) -> bool),
 ) where
     I: IntoIterator<Item = ObjectRef<Redis>>,
@@ -231,10 +248,16 @@ async fn wake_on<K, I>(
             .collect::<HashSet<_>>()
     };
     let mut before = HashSet::new();
-    let mut attempts = Attempts::new();
+    let mut attempts = Attempts::new(kept.outage());
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
-        if let Some(again) = attempts.note(&event, Instant::now()) {
+        let now = Instant::now();
+        match &event {
+            Ok(Event::Init | Event::InitApply(_)) => {}
+            Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => kept.works(),
+            Err(_) => kept.failed(now),
+        }
+        if let Some(again) = attempts.note(&event, now) {
             if let (true, Err(error)) = (again.begins, &event) {
                 tracing::warn!(kind, %error, "cannot watch; trying again until it works");
             }

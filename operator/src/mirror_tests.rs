@@ -15,12 +15,16 @@ fn service(name: &str, instance: &str) -> Service {
     .unwrap()
 }
 
+fn kept() -> Kept {
+    Freshness::new(Duration::from_secs(5)).keep("Service")
+}
+
 async fn woken(events: Vec<Event<Service>>) -> Vec<ObjectRef<Redis>> {
     let triggers = Triggers::default();
     let mut receiver = triggers.subscribe();
     let (store, writer) = reflector::store();
     let events = stream::iter(events).map(Ok).reflect(writer);
-    wake_on(events, store, triggers, (redis_of, never)).await;
+    wake_on(events, store, (triggers, kept()), (redis_of, never)).await;
     let mut woken = Vec::new();
     while let Some(Some(redis)) = receiver.next().now_or_never() {
         woken.push(redis);
@@ -63,7 +67,7 @@ async fn what_may_need_a_decision_interrupts() {
         let raised = triggers.urgent(redis("x"));
         let (store, writer) = reflector::store();
         let events = stream::iter([Ok(event)]).reflect(writer);
-        wake_on(events, store, triggers.clone(), (about, of)).await;
+        wake_on(events, store, (triggers.clone(), kept()), (about, of)).await;
         raised.has_changed().unwrap()
     }
     let mut leaving = service("redis-x", "x");
@@ -141,11 +145,16 @@ async fn o01_an_api_server_that_is_away_is_asked_more_and_more_seldom() {
     };
     let mut tasks = JoinSet::new();
     let began = Instant::now();
-    let _services: Store<Service> = owned(&mut tasks, &scope, &Triggers::default(), never);
+    let freshness = Freshness::new(scope.limit);
+    let _services: Store<Service> = owned(&mut tasks, &scope, (&Triggers::default(), &freshness), never);
     while api.calls().len() < 5 {
         assert!(began.elapsed() < Duration::from_secs(60));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let least = [50, 100, 200, 400].into_iter().sum();
     assert!(began.elapsed() >= Duration::from_millis(least), "{:?}", began.elapsed());
+    assert!(
+        freshness.ages(Instant::now())["Service"] >= Duration::from_millis(least),
+        "for so long it fails"
+    );
 }

@@ -5,6 +5,7 @@ use crate::args::Args;
 use crate::client::Clients;
 use crate::controller::{self, Context, Resources};
 use crate::events::Events;
+use crate::lease::End;
 use crate::metrics::Metrics;
 use crate::mirror::{Mirrors, Scope};
 use crate::outage::Outages;
@@ -55,10 +56,24 @@ pub async fn run() -> anyhow::Result<()> {
         limit: args.watch_limit,
     };
     let (mirrors, mut watches) = Mirrors::start(&scope, &triggers);
+    let freshness = mirrors.freshness.clone();
+    let looks = freshness.watch(|ages, complaint| {
+        metrics.stale(ages);
+        health.set_stale(complaint);
+    });
     let serve = admin::serve(listener, Arc::clone(&health), Arc::clone(&metrics));
-    let work = health.watch(work(Arc::new(args), clients, mirrors, triggers, metrics, &health, stop));
+    let work = work(
+        Arc::new(args),
+        clients,
+        mirrors,
+        triggers,
+        Arc::clone(&metrics),
+        &health,
+        stop,
+    );
     tokio::select! {
-        ended = work => ended,
+        ended = health.watch(work) => ended,
+        () = looks => Err(anyhow!("nobody looks after the copies any more")),
         ended = tokio::spawn(serve) => Err(anyhow!("the admin server ended: {ended:?}")),
         ended = watches.join_next() => Err(anyhow!("a watch ended: {ended:?}")),
     }
@@ -92,7 +107,7 @@ async fn work(
     let events = Events::start(clients.calls.clone(), &args.identity.pod_name, args.api_limit);
     let clock = Clock::new();
     let run = |session| {
-        controller::run(Arc::new(Context {
+        let context = Arc::new(Context {
             clients: clients.clone(),
             mirrors: mirrors.clone(),
             triggers: triggers.clone(),
@@ -105,7 +120,14 @@ async fn work(
             outages: Outages::default(),
             resources: Resources::default(),
             writers: Semaphore::new(usize::from(args.concurrency)),
-        }))
+        });
+        let freshness = mirrors.freshness.clone();
+        async move {
+            tokio::select! {
+                () = controller::run(context) => End::Broken,
+                end = freshness.given_up() => end,
+            }
+        }
     };
     let lease = clients.lease.clone();
     lease::lead(
