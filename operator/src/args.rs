@@ -156,10 +156,19 @@ impl Args {
                 self.watch_limit
             ));
         }
+        if self.call_limit >= LONGEST_CALL {
+            return Err(format!(
+                "--call-limit ({:?}) must be shorter than {LONGEST_CALL:?}: an operator that hears nothing for so long takes it \
+                 for its own sleep, and would never call an instance silent",
+                self.call_limit
+            ));
+        }
         Ok(())
     }
 }
 
+/// Half of what counts as sleep, so that no single call looks like it.
+const LONGEST_CALL: Duration = Duration::from_millis(2_500);
 const SHORTEST_WATCH: Duration = Duration::from_secs(4);
 
 fn filter(text: &str) -> Result<String, String> {
@@ -172,6 +181,7 @@ fn filter(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::state::ASLEEP;
     use clap::CommandFactory;
 
     fn parsed(args: &[&str]) -> Args {
@@ -212,6 +222,19 @@ mod tests {
     fn a_watch_too_short_for_a_bookmark_is_refused() {
         assert!(parsed(&["--watch-limit=3s"]).validate().is_err());
         assert!(parsed(&["--watch-limit=4500ms"]).validate().is_err());
+    }
+
+    #[test]
+    fn a_call_as_long_as_a_sleep_is_refused() {
+        assert_eq!(LONGEST_CALL, ASLEEP / 2);
+        for wrong in ["--call-limit=2500ms", "--call-limit=5s", "--call-limit=1m"] {
+            let message = parsed(&[wrong]).validate().unwrap_err();
+            assert!(
+                message.contains("--call-limit") && message.contains("shorter than 2.5s"),
+                "{message}"
+            );
+        }
+        assert_eq!(parsed(&["--call-limit=2s"]).validate(), Ok(()));
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub mod resource;
 #[cfg(feature = "rules-out")]
 pub mod rules_out;
 pub mod servers;
+pub mod shortage;
 pub mod slice;
 pub mod trace;
 pub mod trigger;

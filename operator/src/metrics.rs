@@ -1,5 +1,6 @@
 //! What can be counted. Every label comes from a bounded set.
 
+use crate::shortage;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -31,6 +32,7 @@ pub struct Metrics {
     stale: IntGaugeVec,
     api_writes: IntCounterVec,
     server_calls: IntCounterVec,
+    shortages: IntCounter,
 }
 
 /// A pass takes milliseconds; only calls that run into their limits make it seconds.
@@ -87,6 +89,10 @@ impl Metrics {
                 ),
                 &["verb", "outcome"],
             )?,
+            shortages: IntCounter::new(
+                "redis_operator_socket_shortages_total",
+                "Attempts to reach an instance for which the operator had no socket",
+            )?,
             registry,
         };
         metrics.register()?;
@@ -102,7 +108,8 @@ impl Metrics {
         self.registry.register(Box::new(self.instances.clone()))?;
         self.registry.register(Box::new(self.stale.clone()))?;
         self.registry.register(Box::new(self.api_writes.clone()))?;
-        self.registry.register(Box::new(self.server_calls.clone()))
+        self.registry.register(Box::new(self.server_calls.clone()))?;
+        self.registry.register(Box::new(self.shortages.clone()))
     }
 
     /// A pass ended; `outcome` is `ok` or an error's label.
@@ -162,6 +169,8 @@ impl Metrics {
 
     /// Everything, in Prometheus' text format.
     pub fn text(&self) -> Result<String, prometheus::Error> {
+        let known = self.shortages.get();
+        self.shortages.inc_by(shortage::count().saturating_sub(known));
         self.resources.reset();
         let shown = self.shown();
         for (kind, status) in shown.values().flat_map(|shown| &shown.conditions) {

@@ -11,7 +11,7 @@ use crate::mirror::{Mirrors, Scope};
 use crate::outage::Outages;
 use crate::trigger::Triggers;
 use crate::watch::Clock;
-use crate::{fail_point, key, lease, log};
+use crate::{fail_point, key, lease, log, shortage};
 use anyhow::{Context as _, anyhow};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -39,6 +39,9 @@ pub async fn run() -> anyhow::Result<()> {
         node = args.identity.node,
         "starting"
     );
+    if let Err(error) = shortage::raise_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is; each instance needs three");
+    }
     let stop = stop_signal()?;
     let metrics = Metrics::new()?;
     let health = Health::new();

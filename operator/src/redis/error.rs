@@ -9,6 +9,9 @@ pub enum OpenError {
     /// No TCP connection: no route, or no answer to the attempt. Or one that a proxy may have accepted, and no reply.
     #[error("unreachable: {0}")]
     Unreachable(String),
+    /// This process, or its node, has no socket or memory for another connection: nothing is known of the server.
+    #[error("no socket left for a connection of the operator's: {0}")]
+    Own(String),
     /// TCP accepts, but no reply came within the limit; and it is the host of the process that accepts, for it refuses
     /// where nothing listens.
     #[error("accepts connections but does not reply")]
@@ -51,6 +54,7 @@ impl OpenError {
         match self {
             Self::Refused => "refused",
             Self::Unreachable(_) => "unreachable",
+            Self::Own(_) => "own",
             Self::Hung => "hung",
             Self::Alive(_) => "alive",
             Self::Garbage(_) => "garbage",

@@ -7,6 +7,7 @@
 use super::relay::{End, relay};
 use super::reply::{Command, Raw, Reply, read, results, shorten};
 use super::{CallError, OpenError};
+use crate::shortage;
 use fred::clients::Client;
 use fred::error::ErrorKind;
 use fred::interfaces::ClientLike;
@@ -231,6 +232,7 @@ async fn reach(address: SocketAddr, deadline: Instant) -> Result<TcpStream, Open
     let stream = match timeout_at(deadline, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return Err(OpenError::Refused),
+        Ok(Err(error)) if shortage::is_own(&error) => return own(Err(error)),
         Ok(Err(error)) => return Err(OpenError::Unreachable(error.to_string())),
         Err(_) => return Err(OpenError::Unreachable("timed out".to_owned())),
     };
@@ -242,6 +244,7 @@ async fn reach(address: SocketAddr, deadline: Instant) -> Result<TcpStream, Open
 pub(super) async fn hung(host: IpAddr) -> OpenError {
     match timeout(REFUSAL, TcpStream::connect((host, CLOSED_PORT))).await {
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => OpenError::Hung,
+        Ok(Err(error)) if shortage::is_own(&error) => OpenError::Own(error.to_string()),
         _ => OpenError::Unreachable(
             "it accepts connections and does not reply, and it may be a proxy or a mesh that accepts them".to_owned(),
         ),
@@ -250,7 +253,7 @@ pub(super) async fn hung(host: IpAddr) -> OpenError {
 
 /// A failure of this side, which says nothing about the server.
 fn own<T>(outcome: io::Result<T>) -> Result<T, OpenError> {
-    outcome.map_err(|error| OpenError::Unreachable(format!("no socket for it: {error}")))
+    outcome.map_err(|error| OpenError::Own(error.to_string()))
 }
 
 fn client(address: SocketAddr, user: &str, password: &str, limit: Duration) -> Client {

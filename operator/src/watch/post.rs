@@ -2,7 +2,8 @@
 
 use super::state::{State, kind};
 use super::{Clock, Seen, Settings, Target, Wake};
-use crate::redis::{CallError, Connection, Login};
+use crate::redis::{CallError, Connection, Login, OpenError};
+use crate::shortage;
 use redis_operator_core::observed::Reach;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -89,6 +90,7 @@ impl Post {
     /// Connects, holds, connects again, for ever.
     pub(super) async fn attend(self: Arc<Self>) {
         let address = SocketAddr::new(self.target.address, self.settings.port);
+        let mut short = false;
         loop {
             let begun = Instant::now();
             self.change(|state| {
@@ -96,8 +98,18 @@ impl Post {
                 false
             });
             match Connection::open(address, &self.login, self.settings.call_limit).await {
-                Ok(connection) => self.hold(Arc::new(connection)).await,
-                Err(error) => self.tell(|state| state.not_opened(&error, self.clock.now())),
+                Ok(connection) => {
+                    short = false;
+                    self.hold(Arc::new(connection)).await;
+                }
+                Err(error) => {
+                    if let OpenError::Own(error) = &error {
+                        shortage::note();
+                        self.warn(error, short);
+                    }
+                    short = matches!(error, OpenError::Own(_));
+                    self.tell(|state| state.not_opened(&error, self.clock.now()));
+                }
             }
             let alive = matches!(self.state.borrow().reach(), Reach::Alive(_));
             let pause = if alive { self.settings.probe_every } else { RETRY };
@@ -137,6 +149,18 @@ impl Post {
             self.change(note)
         }
         usable
+    }
+
+    /// Once for each time that it begins.
+    fn warn(&self, error: &str, known: bool) {
+        if !known {
+            tracing::warn!(
+                pod = self.target.pod,
+                error,
+                "the operator has no socket left to ask this instance, so its silence does not count; raise the limit of \
+                 open files of the operator's container or node, or let it watch fewer instances"
+            );
+        }
     }
 
     fn held(&self) -> Option<Arc<Connection>> {

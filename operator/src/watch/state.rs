@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Events come several times a second. After so long without one this process was not running, or was short of time, and
 /// has listened to nobody: a silence begins anew.
-const ASLEEP: Duration = Duration::from_secs(5);
+pub const ASLEEP: Duration = Duration::from_secs(5);
 
 /// A connection, as far as the state of a post depends on it.
 pub trait Line {
@@ -91,6 +91,11 @@ impl<C: Line> State<C> {
                 self.turn(Reach::Refused { since })
             }
             OpenError::Unreachable(_) => self.silent(false),
+            // whoever cannot ask has listened to nobody
+            OpenError::Own(_) => {
+                self.begin_anew(now);
+                false
+            }
             OpenError::Hung => self.silent(true),
             OpenError::Alive(text) | OpenError::Garbage(text) => self.alive(text, now),
         }
@@ -193,9 +198,13 @@ impl<C: Line> State<C> {
 
     fn touch(&mut self, now: Moment) {
         let before = self.touched.replace(now);
-        if before.is_none_or(|before| now.since(before) < ASLEEP) {
-            return;
+        if before.is_some_and(|before| now.since(before) >= ASLEEP) {
+            self.begin_anew(now);
         }
+    }
+
+    /// Nobody listened up to now: a silence begins now at the earliest.
+    fn begin_anew(&mut self, now: Moment) {
         (self.heard, self.tried) = (self.heard.and(Some(now)), self.tried.and(Some(now)));
         if let Reach::Refused { since } | Reach::Silent { since, .. } = &mut self.reach {
             *since = now;
@@ -255,51 +264,5 @@ fn gist(answer: &Answer) -> Answer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Open;
-
-    impl Line for Open {
-        fn is_closed(&self) -> bool {
-            false
-        }
-    }
-
-    fn at(millis: u64) -> Moment {
-        Moment(millis * 1000)
-    }
-
-    fn since(state: &State<Open>) -> Option<Moment> {
-        match state.reach() {
-            Reach::Silent { since, .. } | Reach::Refused { since } => Some(*since),
-            Reach::Untried | Reach::Answers(_) | Reach::Alive(_) => None,
-        }
-    }
-
-    #[test]
-    fn a_silence_lasts_since_it_was_heard_last() {
-        let mut state = State::new();
-        state.opened(Arc::new(Open), at(0));
-        let line = state.connection().unwrap().clone();
-        state.failed(&line, &CallError::TimedOut, at(900));
-        assert_eq!(since(&state), Some(at(0)));
-        state.not_opened(&OpenError::Hung, at(1_400));
-        assert_eq!(since(&state), Some(at(0)));
-    }
-
-    /// SIGSTOP, or a machine that was suspended: the first question after it is not answered in time either.
-    #[test]
-    fn whoever_slept_has_listened_to_nobody_meanwhile() {
-        let mut state = State::new();
-        state.opened(Arc::new(Open), at(0));
-        let line = state.connection().unwrap().clone();
-        state.failed(&line, &CallError::TimedOut, at(60_000));
-        assert_eq!(since(&state), Some(at(60_000)));
-        state.not_opened(&OpenError::Refused, at(61_000));
-        state.not_opened(&OpenError::Refused, at(62_000));
-        assert_eq!(since(&state), Some(at(61_000)));
-        state.not_opened(&OpenError::Refused, at(120_000));
-        assert_eq!(since(&state), Some(at(120_000)));
-    }
-}
+#[path = "state_tests.rs"]
+mod tests;
