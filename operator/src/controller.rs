@@ -171,6 +171,7 @@ impl Scene for Leading<'_> {
         let Some(redis) = &self.redis else {
             return Ok(None);
         };
+        self.resource.follow(self.context, redis);
         observe(self.context, self.resource, self.held, redis).await.map(Some)
     }
 

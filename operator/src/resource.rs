@@ -105,7 +105,17 @@ pub struct PasswordRead {
     pub version: Option<String>,
 }
 
+/// A silence is told by several questions, however short it is.
+fn pace(context: &Context, redis: &Redis) -> Duration {
+    context.args.probe_every.min(redis.spec.down_after() / 4)
+}
+
 impl Resource {
+    /// Takes over what the spec says of watching.
+    pub fn follow(&self, context: &Context, redis: &Redis) {
+        self.watch.set_pace(pace(context, redis));
+    }
+
     /// Begins to watch a resource. Passwords come from its Secret where there is one, for its servers know those.
     pub fn new(context: &Context, redis: &Redis) -> Self {
         let (namespace, name) = (redis.namespace().unwrap_or_default(), redis.name_any());
@@ -119,7 +129,7 @@ impl Resource {
             password: passwords.operator.clone(),
         };
         let settings = Settings {
-            probe_every: context.args.probe_every.min(redis.spec.down_after() / 4),
+            probe_every: pace(context, redis),
             call_limit: context.args.call_limit,
             port: u16::try_from(names::PORT_REDIS).unwrap_or_default(),
         };

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -70,7 +71,7 @@ impl Default for Clock {
 /// How instances are watched.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Time between two questions to an instance.
+    /// Time between two questions to an instance, at first.
     pub probe_every: Duration,
     /// How long opening a connection may take, and each call.
     pub call_limit: Duration,
@@ -98,6 +99,7 @@ pub struct Watch {
     clock: Clock,
     wake: Wake,
     posts: Mutex<BTreeMap<String, Held>>,
+    pace: watch::Sender<Duration>,
 }
 
 /// A post whose task ends with it.
@@ -121,7 +123,14 @@ impl Watch {
             clock,
             wake,
             posts: Mutex::default(),
+            pace: watch::Sender::new(settings.probe_every),
         }
+    }
+
+    /// From now on so much time is between two questions to an instance.
+    pub fn set_pace(&self, probe_every: Duration) {
+        self.pace
+            .send_if_modified(|pace| std::mem::replace(pace, probe_every) != probe_every);
     }
 
     /// Watches these instances from now on, and no others. One that keeps its uid and its address keeps its connection.
@@ -183,7 +192,7 @@ impl Watch {
             self.clock,
             self.wake.clone(),
         ));
-        let task = tokio::spawn(post.clone().attend()).abort_handle();
+        let task = tokio::spawn(post.clone().attend(self.pace.subscribe())).abort_handle();
         Held { post, task }
     }
 

@@ -99,6 +99,16 @@ fn is_hung(reach: &Reach) -> bool {
     matches!(reach, Reach::Silent { accepts: true, .. })
 }
 
+/// How often a server was asked for its users, which the operator alone does.
+fn questions(server: &Server) -> u64 {
+    let stats = server.client().call(&["INFO", "commandstats"]);
+    let line = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_acl|users:calls="));
+    line.and_then(|rest| rest.split(',').next()?.parse().ok())
+        .unwrap_or_default()
+}
+
 /// Sockets that others than the asker have open on a server.
 fn others(client: &mut support::Client) -> usize {
     client.call(&["CLIENT", "LIST"]).lines().count() - 1
@@ -232,6 +242,19 @@ async fn a_hung_instance_is_noticed_by_its_task() {
     assert!(begun.elapsed() < LIMIT + OFTEN + SLACK, "{:?}", begun.elapsed());
     watched.until("u0", "it to be called hung", is_hung).await;
     server.resume();
+}
+
+/// `downAfter` is lowered: the old pause, a minute here, is not waited out first.
+#[tokio::test]
+async fn questions_follow_a_new_pace_at_once() {
+    let server = Server::fenced();
+    let watched = watching(&[&server], RARELY).await;
+    let before = questions(&server);
+    watched.watch.set_pace(OFTEN);
+    wait_for("further questions", async || {
+        (questions(&server) > before + 3).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ impl Post {
     }
 
     /// Connects, holds, connects again, for ever.
-    pub(super) async fn attend(self: Arc<Self>) {
+    pub(super) async fn attend(self: Arc<Self>, mut pace: watch::Receiver<Duration>) {
         let address = SocketAddr::new(self.target.address, self.settings.port);
         let mut short = false;
         loop {
@@ -100,7 +100,7 @@ impl Post {
             match Connection::open(address, &self.login, self.settings.call_limit).await {
                 Ok(connection) => {
                     short = false;
-                    self.hold(Arc::new(connection)).await;
+                    self.hold(Arc::new(connection), &mut pace).await;
                 }
                 Err(error) => {
                     if let OpenError::Own(error) = &error {
@@ -112,20 +112,22 @@ impl Post {
                 }
             }
             let alive = matches!(self.state.borrow().reach(), Reach::Alive(_));
-            let pause = if alive { self.settings.probe_every } else { RETRY };
+            let pause = if alive { *pace.borrow() } else { RETRY };
             sleep_until(begun + pause).await;
         }
     }
 
-    async fn hold(&self, connection: Arc<Connection>) {
+    async fn hold(&self, connection: Arc<Connection>, pace: &mut watch::Receiver<Duration>) {
         self.change(|state| {
             state.opened(connection.clone(), self.clock.now());
             false
         });
         while self.ask(&connection, true).await {
+            let pause = *pace.borrow_and_update();
             tokio::select! {
                 () = connection.closed() => break,
-                () = sleep(self.settings.probe_every) => {}
+                () = sleep(pause) => {}
+                Ok(()) = pace.changed() => {}
             }
         }
         self.tell(|state| state.broke(&connection));
