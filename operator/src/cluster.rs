@@ -5,6 +5,7 @@
 
 use crate::error::{Error, within};
 use crate::execute::{Api as ApiTrait, Done, Failure};
+use crate::newer;
 use crate::slice;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -227,7 +228,7 @@ impl Cluster {
 
 impl ApiTrait for Cluster {
     async fn write_record(&self, record: &Record) -> Done {
-        let value = serde_json::to_value(record).map_err(|error| Error::Unexpected(error.to_string()))?;
+        let mut value = serde_json::to_value(record).map_err(|error| Error::Unexpected(error.to_string()))?;
         let (has_status, before) = {
             let held = self.held();
             (
@@ -235,6 +236,9 @@ impl ApiTrait for Cluster {
                 held.record.as_ref().and_then(|known| known.value.clone()),
             )
         };
+        if let Some(before) = &before {
+            newer::keep(before, &mut value);
+        }
         let patch = patch(&self.uid, has_status, before.is_some(), record.seq, &value);
         let patch: json_patch::Patch =
             serde_json::from_value(patch).map_err(|error| Error::Unexpected(error.to_string()))?;
