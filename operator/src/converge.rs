@@ -40,25 +40,39 @@ pub async fn converge(
     if !may_write(context, resource, &live).await {
         return vec![];
     }
-    let built = match desired(context, resource, held, redis, seen, &live).await {
+    let password = password(context, held, redis, &resource.namespace).await;
+    let known = password.is_ok();
+    let mut troubles: Vec<_> = password.as_ref().err().map(unusable).into_iter().collect();
+    let built = match desired(context, resource, held, redis, seen, &live, password.ok().flatten()) {
         Ok(built) => built,
         Err(trouble) => {
             touch(context, resource, &live).await;
-            return vec![trouble];
+            troubles.push(trouble);
+            return troubles;
         }
     };
     remove_strays(context, resource).await;
-    let mut changes = objects::converge(&context.clients.calls, context.args.api_limit, live, built).await;
+    if !known && live.secret.is_none() {
+        touch(context, resource, &live).await;
+    }
+    let (client, limit) = (&context.clients.calls, context.args.api_limit);
+    let mut changes = objects::converge(client, limit, live, built, known).await;
     let all = changes.len();
     changes.retain(|change| !matches!(&change.outcome, Outcome::Failed(error) if error.is_terminating()));
     if changes.len() < all {
         tracing::debug!(redis = resource.name, "the namespace is being deleted");
         held.ending = Some(Instant::now());
     }
-    changes
-        .into_iter()
-        .filter_map(|change| trouble(&resource.namespace, change))
-        .collect()
+    let refused = changes.into_iter();
+    troubles.extend(refused.filter_map(|change| trouble(&resource.namespace, change)));
+    troubles
+}
+
+fn unusable(message: &String) -> Trouble {
+    Trouble {
+        reason: "PasswordUnusable".to_owned(),
+        message: message.clone(),
+    }
 }
 
 /// Somebody gave the `-master` Service a selector, and Kubernetes made endpoints from it, which it leaves behind when the
@@ -101,19 +115,15 @@ async fn remove_strays(context: &Context, resource: &Resource) {
 }
 
 /// Every object as it should be, or why that cannot be said.
-async fn desired(
+fn desired(
     context: &Context,
     resource: &Resource,
-    held: &mut Held,
+    held: &Held,
     redis: &Redis,
     seen: &Observed,
     live: &Live,
+    password: Option<String>,
 ) -> Result<Resources, Trouble> {
-    let password = password(context, held, redis, &resource.namespace).await;
-    let password = password.map_err(|message| Trouble {
-        reason: "PasswordUnusable".to_owned(),
-        message,
-    })?;
     let inputs = Inputs {
         passwords: &resource.passwords,
         application_password: password.as_deref(),

@@ -92,7 +92,17 @@ pub enum Outcome {
 
 /// Makes everything as desired. What is as desired already is left out of the answer. One object that is refused does not
 /// keep the others from being written.
-pub async fn converge(client: &Client, limit: Duration, live: Live, desired: Resources) -> Vec<Change> {
+///
+/// Without `secret`, for nobody knows what it should hold, that one stays as it is; and where there is none no pod can start, so
+/// the StatefulSet waits for it.
+pub async fn converge(
+    client: &Client,
+    limit: Duration,
+    live: Live,
+    desired: Resources,
+    with_secret: bool,
+) -> Vec<Change> {
+    let pods_can_start = with_secret || live.secret.is_some();
     let Resources {
         config_map,
         secret,
@@ -106,14 +116,14 @@ pub async fn converge(client: &Client, limit: Duration, live: Live, desired: Res
     // the pods come last, for they need the others
     let (config_map, secret, headless, service, master, replica, budget) = tokio::join!(
         keep(client, limit, live.config_map, config_map),
-        keep(client, limit, live.secret, secret),
+        keep_if(with_secret, keep(client, limit, live.secret, secret)),
         keep(client, limit, live.headless_service, headless_service),
         keep(client, limit, live.service, service),
         keep(client, limit, live.master_service, master_service),
         keep(client, limit, live.replica_service, replica_service),
         keep(client, limit, live.disruption_budget, disruption_budget),
     );
-    let stateful_set = keep(client, limit, live.stateful_set, stateful_set).await;
+    let stateful_set = keep_if(pods_can_start, keep(client, limit, live.stateful_set, stateful_set)).await;
     let changes = [
         config_map,
         secret,
@@ -125,6 +135,10 @@ pub async fn converge(client: &Client, limit: Duration, live: Live, desired: Res
         stateful_set,
     ];
     changes.into_iter().flatten().collect()
+}
+
+async fn keep_if(so: bool, keep: impl Future<Output = Option<Change>>) -> Option<Change> {
+    if so { keep.await } else { None }
 }
 
 /// A kind that the operator makes.

@@ -44,7 +44,7 @@ fn seen(api: &FakeApi) -> Live {
 }
 
 async fn converged(api: &FakeApi, holder: &str) -> Vec<Change> {
-    converge(&api.client(), LIMIT, seen(api), desired(holder)).await
+    converge(&api.client(), LIMIT, seen(api), desired(holder), true).await
 }
 
 async fn installed() -> FakeApi {
@@ -82,7 +82,7 @@ async fn f19_a_new_holder_touches_the_stateful_set_alone() {
         api.get(STATEFUL_SET).unwrap()["metadata"]["managedFields"][0]["operation"],
         "Apply"
     );
-    let late = converge(&api.client(), LIMIT, before, desired("three")).await;
+    let late = converge(&api.client(), LIMIT, before, desired("three"), true).await;
     assert!(
         matches!(
             late.as_slice(),
@@ -190,4 +190,25 @@ async fn what_is_being_deleted_is_not_written() {
     budget["spec"] = json!({});
     api.put(BUDGET, budget);
     assert!(converged(&api, "one").await.is_empty());
+}
+
+/// The Secret that the user names is gone: what needs it waits, and everything else is healed.
+#[tokio::test]
+async fn b02_without_a_password_everything_but_the_secret_is_kept() {
+    let api = FakeApi::default();
+    let secret = format!("{CORE}/secrets/redis-x");
+    let without = async || converge(&api.client(), LIMIT, seen(&api), desired("one"), false).await;
+    assert_eq!(without().await.len(), 6);
+    assert_eq!((api.get(&secret), api.get(STATEFUL_SET)), (None, None));
+
+    let api = installed().await;
+    let mut edited = api.get(&secret).unwrap();
+    edited["data"]["auth.conf"] = json!("");
+    api.put(&secret, edited.clone());
+    for path in [STATEFUL_SET, BUDGET, &format!("{CORE}/services/redis-x-master")] {
+        api.delete(path);
+        converge(&api.client(), LIMIT, seen(&api), desired("one"), false).await;
+        assert!(api.get(path).is_some(), "{path}");
+    }
+    assert_eq!(api.get(&secret).unwrap()["data"], edited["data"]);
 }
