@@ -110,6 +110,16 @@ fn pace(context: &Context, redis: &Redis) -> Duration {
     context.args.probe_every.min(redis.spec.down_after() / 4)
 }
 
+/// A Secret that a predecessor of that name left behind goes with it, and its passwords are those of other servers. One
+/// without an owner (restored from a backup that keeps none) is what the pods mount.
+fn is_of(secret: &Secret, uid: &str) -> bool {
+    let mut owners = secret
+        .owner_references()
+        .iter()
+        .filter(|it| it.controller == Some(true));
+    owners.all(|owner| owner.uid == uid)
+}
+
 impl Resource {
     /// Takes over what the spec says of watching.
     pub fn follow(&self, context: &Context, redis: &Redis) {
@@ -121,7 +131,7 @@ impl Resource {
         let (namespace, name) = (redis.namespace().unwrap_or_default(), redis.name_any());
         let uid = redis.uid().unwrap_or_default();
         let secret = ObjectRef::<Secret>::new(&names::object(&name)).within(&namespace);
-        let secret = context.mirrors.secrets.get(&secret);
+        let secret = context.mirrors.secrets.get(&secret).filter(|it| is_of(it, &uid));
         let existing = secret.as_ref().and_then(|secret| secret.data.as_ref());
         let passwords = Passwords::derive(context.key.bytes(), &uid).or_existing(existing);
         let login = Login {
@@ -162,5 +172,23 @@ impl Resource {
     /// Whether a server has told something new since this was asked last.
     pub fn was_told(&self) -> bool {
         self.told.swap(false, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn f08_passwords_are_not_those_of_a_predecessor_of_that_name() {
+        let secret = |owners| -> Secret {
+            serde_json::from_value(json!({ "metadata": { "name": "redis-a", "ownerReferences": owners } })).unwrap()
+        };
+        let owner =
+            |uid: &str| json!([{ "apiVersion": "", "kind": "Redis", "name": "a", "uid": uid, "controller": true }]);
+        assert!(is_of(&secret(owner("this")), "this"));
+        assert!(!is_of(&secret(owner("predecessor")), "this"));
+        assert!(is_of(&secret(json!([])), "this"));
     }
 }
