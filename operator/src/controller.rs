@@ -13,6 +13,7 @@ use crate::key::Key;
 use crate::lease::Session;
 use crate::metrics::Metrics;
 use crate::mirror::{Guarded, Mirrors};
+use crate::missing;
 use crate::outage::Outages;
 use crate::pass::{self, Scene, Settled};
 use crate::report::report;
@@ -300,6 +301,7 @@ async fn settle(
     plan: &Plan,
 ) -> Result<Settled, Error> {
     let mut troubles = converge(context, resource, held, redis, seen).await;
+    troubles.extend(missing::label(context, resource, &held.strays, redis, seen).await);
     troubles.extend(absence::explain(context, resource, held, seen).await);
     report(context, resource, held, redis, seen, plan, &troubles).await?;
     Ok(if troubles.is_empty() && !held.absences.are_fresh() {

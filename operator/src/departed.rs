@@ -1,12 +1,14 @@
 //! Pods that are gone: what proves that their processes ended with them.
 
 use crate::error::within;
+use crate::pods;
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
-use redis_operator_core::observed::{Departed, Instance, Moment};
+use redis_operator_core::observed::{Departed, Moment};
 use redis_operator_core::record::Record;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +18,9 @@ use std::time::Duration;
 /// Where the kubelets renew their Leases.
 const LEASES: &str = "kube-node-lease";
 /// How often a Lease is read while a proof is missing.
-const EVERY: i64 = 5;
+const EVERY: Duration = Duration::from_secs(5);
+/// Grace period of a pod that says nothing else, in seconds: that of Kubernetes.
+const GRACE: i64 = 30;
 /// Nodes that a person or a cloud declared to be off.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
@@ -30,9 +34,9 @@ struct Memory {
     node: String,
     boot: Option<String>,
     grace: i64,
-    vanished: Option<Timestamp>,
-    noticed: Moment,
-    read: Option<Timestamp>,
+    /// When it was noticed that it does not exist any more.
+    vanished: Option<Moment>,
+    read: Option<Moment>,
     renewals: Option<Renewals>,
 }
 
@@ -78,52 +82,62 @@ impl Renewals {
     }
 }
 
+impl Memory {
+    fn see(&mut self, pod: &Pod, nodes: &Store<Node>) {
+        let spec = pod.spec.as_ref();
+        let grace = pod
+            .metadata
+            .deletion_grace_period_seconds
+            .or(spec.and_then(|spec| spec.termination_grace_period_seconds));
+        self.terminated = pods::terminated(pod);
+        self.node = spec.and_then(|spec| spec.node_name.clone()).unwrap_or_default();
+        self.boot = boot(nodes, &self.node).or(self.boot.take());
+        self.grace = grace.unwrap_or(GRACE);
+        (self.vanished, self.renewals) = (None, None);
+    }
+}
+
+fn exists(pods: &[Arc<Pod>], uid: &str) -> bool {
+    pods.iter().any(|pod| pod.metadata.uid.as_deref() == Some(uid))
+}
+
 impl Memories {
-    /// Remembers the pods that exist, and forgets those that are neither there nor on record.
-    pub fn note(
-        &mut self,
-        pods: &[Arc<Pod>],
-        instances: &BTreeMap<String, Instance>,
-        record: Option<&Record>,
-        nodes: &Store<Node>,
-        now: Timestamp,
-        moment: Moment,
-    ) {
-        for instance in instances.values() {
-            let pod = pods.iter().find(|pod| pod.uid().as_deref() == Some(&instance.uid));
-            let grace = pod.and_then(|pod| {
-                pod.metadata
-                    .deletion_grace_period_seconds
-                    .or(pod.spec.as_ref()?.termination_grace_period_seconds)
-            });
-            let memory = self.0.entry(instance.uid.clone()).or_default();
-            memory.terminated.clone_from(&instance.container.terminated);
-            memory.node.clone_from(&instance.node);
-            memory.boot = boot(nodes, &instance.node).or(memory.boot.take());
-            memory.grace = grace.unwrap_or(30);
-            (memory.vanished, memory.renewals) = (None, None);
+    /// Pods on record that are not among these and not known to be gone, by uid: whether they exist has to be asked. One
+    /// that lost its labels has left the mirror, and its process lives.
+    pub fn unknown(&self, pods: &[Arc<Pod>], record: Option<&Record>) -> BTreeMap<String, String> {
+        let gone = |uid: &String| self.0.get(uid).is_some_and(|memory| memory.vanished.is_some());
+        let processes = record.into_iter().flat_map(Record::processes);
+        let unknown = processes.filter(|process| !exists(pods, &process.uid) && !gone(&process.uid));
+        unknown
+            .map(|process| (process.uid.clone(), process.pod.clone()))
+            .collect()
+    }
+
+    /// Remembers the pods that exist, all of them, and forgets those that are neither there nor on record.
+    pub fn note(&mut self, pods: &[Arc<Pod>], record: Option<&Record>, nodes: &Store<Node>, now: Moment) {
+        for pod in pods {
+            let Some(uid) = pod.uid() else { continue };
+            let memory = self.0.entry(uid).or_default();
+            memory.see(pod, nodes);
         }
         let named = |uid: &String| record.is_some_and(|record| record.processes().any(|process| process.uid == *uid));
         for process in record.into_iter().flat_map(Record::processes) {
             let memory = self.0.entry(process.uid.clone()).or_insert_with(|| Memory {
                 node: process.node.clone(),
-                grace: 30,
+                grace: GRACE,
                 ..Memory::default()
             });
-            let exists = instances.values().any(|instance| instance.uid == process.uid);
-            if !exists && memory.vanished.is_none() {
-                (memory.vanished, memory.noticed) = (Some(now), moment);
+            if !exists(pods, &process.uid) {
+                memory.vanished.get_or_insert(now);
             }
         }
-        self.0.retain(|uid, memory| memory.vanished.is_none() || named(uid));
+        self.0.retain(|uid, _| named(uid) || exists(pods, uid));
     }
 
     /// Nodes whose Leases have to be read, because a proof is missing.
-    pub fn questions(&mut self, now: Timestamp) -> BTreeSet<String> {
+    pub fn questions(&mut self, now: Moment) -> BTreeSet<String> {
         let due = |memory: &&mut Memory| {
-            let recent = memory
-                .read
-                .is_some_and(|read| now.as_second().saturating_sub(read.as_second()) < EVERY);
+            let recent = memory.read.is_some_and(|read| now.since(read) < EVERY);
             memory.vanished.is_some() && !recent && !memory.node.is_empty()
         };
         let asked = self.0.values_mut().filter(due).map(|memory| {
@@ -147,8 +161,8 @@ impl Memories {
         let gone = self
             .0
             .iter()
-            .filter_map(|(uid, memory)| memory.vanished.map(|_| (uid.clone(), memory)));
-        gone.map(|(uid, memory)| {
+            .filter_map(|(uid, memory)| Some((uid.clone(), memory, memory.vanished?)));
+        gone.map(|(uid, memory, noticed)| {
             let outlived = memory.renewals.map(|renewals| {
                 let grace = Duration::from_secs(u64::try_from(memory.grace).unwrap_or_default());
                 renewals.span().saturating_sub(grace)
@@ -158,7 +172,7 @@ impl Memories {
             (
                 uid,
                 Departed {
-                    noticed: memory.noticed,
+                    noticed,
                     terminated: memory.terminated.clone(),
                     outlived,
                     node_lost,
@@ -174,11 +188,14 @@ impl Memories {
     }
 }
 
-/// Reads the kubelet's Lease of a node.
-pub async fn renewed(client: &Client, node: &str, limit: Duration) -> Option<Timestamp> {
-    let leases: Api<Lease> = Api::namespaced(client.clone(), LEASES);
-    let lease = within(limit, format!("read the Lease of node {node}"), leases.get_opt(node)).await;
-    lease.ok()??.spec?.renew_time.map(|time| time.0)
+/// Reads the kubelets' Leases of these nodes, all at once; what cannot be read within `limit` is left out.
+pub async fn renewed(client: &Client, nodes: &BTreeSet<String>, limit: Duration) -> Vec<(String, Timestamp)> {
+    let leases: &Api<Lease> = &Api::namespaced(client.clone(), LEASES);
+    let reads = nodes.iter().map(|node| async move {
+        let lease = within(limit, format!("read the Lease of node {node}"), leases.get_opt(node)).await;
+        Some((node.clone(), lease.ok()??.spec?.renew_time?.0))
+    });
+    join_all(reads).await.into_iter().flatten().collect()
 }
 
 fn boot(nodes: &Store<Node>, node: &str) -> Option<String> {
@@ -195,6 +212,8 @@ fn out_of_service(nodes: &Store<Node>, node: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kube::runtime::reflector::store::Writer;
+    use serde_json::json;
 
     /// Renewals every 10 s by a clock that is set by so many seconds after the first, for as long as given.
     fn span(step: i64, seconds: i64) -> Duration {
@@ -213,5 +232,64 @@ mod tests {
         assert_eq!(span(0, 60), Duration::from_secs(60));
         assert_eq!(span(3600, 20), Duration::from_secs(20), "set forward");
         assert_eq!(span(-3600, 60), Duration::from_secs(50), "set back: it begins anew");
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment(seconds * 1_000_000)
+    }
+
+    fn pod(uid: &str) -> Arc<Pod> {
+        let last = json!({ "terminated": { "containerID": "c", "exitCode": 0 } });
+        let container = json!({
+            "name": "redis", "image": "", "imageID": "", "ready": false, "restartCount": 0, "lastState": last,
+        });
+        let pod = json!({
+            "metadata": { "name": format!("redis-a-{uid}"), "uid": uid },
+            "spec": { "containers": [], "nodeName": "node" },
+            "status": { "containerStatuses": [container] },
+        });
+        Arc::new(serde_json::from_value(pod).unwrap())
+    }
+
+    fn record(uid: &str) -> Record {
+        let mut record = Record::first("me");
+        let master = json!({ "pod": format!("redis-a-{uid}"), "uid": uid, "runId": "", "address": "" });
+        record.master = Some(serde_json::from_value(master).unwrap());
+        record
+    }
+
+    #[test]
+    fn a_pod_that_is_neither_there_nor_on_record_is_forgotten() {
+        let nodes = Writer::<Node>::default().as_reader();
+        let mut memories = Memories::default();
+        memories.note(&[pod("0"), pod("1"), pod("2")], Some(&record("0")), &nodes, at(0));
+        memories.note(&[pod("1")], Some(&record("0")), &nodes, at(1));
+        assert_eq!(memories.0.keys().collect::<Vec<_>>(), ["0", "1"]);
+        memories.note(&[pod("1")], Some(&record("1")), &nodes, at(2));
+        assert_eq!(memories.0.keys().collect::<Vec<_>>(), ["1"]);
+    }
+
+    #[test]
+    fn d19_a_pod_on_record_is_asked_for_once_and_its_last_status_counts() {
+        let nodes = Writer::<Node>::default().as_reader();
+        let (mut memories, record) = (Memories::default(), record("0"));
+        memories.note(&[pod("0")], Some(&record), &nodes, at(0));
+        assert!(memories.unknown(&[pod("0")], Some(&record)).is_empty() && !memories.waits());
+        let unknown = memories.unknown(&[pod("1")], Some(&record));
+        assert_eq!(unknown, [("0".to_owned(), "redis-a-0".to_owned())].into());
+        assert!(memories.departed(&nodes).is_empty(), "nobody has said so yet");
+
+        memories.note(&[], Some(&record), &nodes, at(1));
+        memories.note(&[], Some(&record), &nodes, at(2));
+        assert!(memories.unknown(&[], Some(&record)).is_empty() && memories.waits());
+        let departed = memories.departed(&nodes).remove("0").unwrap();
+        assert_eq!(
+            (departed.noticed, departed.terminated),
+            (at(1), ["c".to_owned()].into())
+        );
+        let asks: Vec<_> = (2..14)
+            .filter(|second| !memories.questions(at(*second)).is_empty())
+            .collect();
+        assert_eq!(asks, [2, 7, 12]);
     }
 }

@@ -142,6 +142,12 @@ impl State {
         query: &str,
         body: Value,
     ) -> Result<(StatusCode, Value), StatusCode> {
+        if *method == Method::GET
+            && let Some((_, name)) = query.split_once("fieldSelector=metadata.name%3D")
+        {
+            let one = self.objects.get(&format!("{path}/{name}"));
+            return Ok((StatusCode::OK, json!({ "metadata": {}, "items": Vec::from_iter(one) })));
+        }
         if *method == Method::GET {
             return self
                 .objects

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::evacuation::evacuating;
 use crate::fail_point;
 use crate::image::obstacle;
+use crate::missing;
 use crate::pods;
 use crate::resource::{Held, Resource};
 use crate::watch::{Target, Watch};
@@ -48,25 +49,19 @@ pub async fn observe(
     {
         record = resource.cluster.reread().await?;
     }
+    let all = existing(context, resource, held, written(&record)).await?;
     let Pods {
         set,
         all,
         own: mut instances,
         set_holder,
         restarted,
-    } = Pods::of(context, resource, redis, written(&record));
+    } = Pods::of(context, resource, redis, written(&record), all);
     let reread = resource.cluster.reread();
     record = ask(&resource.watch, &mut instances, record, &context.session.holder, reread).await?;
     // What was heard is measured against this moment: whatever holds this pass up from here on is no silence.
     let now = context.clock.now();
     let clock = Timestamp::now();
-    held.pods
-        .note(&all, &instances, written(&record), &context.mirrors.nodes, clock, now);
-    for node in held.pods.questions(clock) {
-        if let Some(renewed) = departed::renewed(&context.clients.calls, &node, context.args.api_limit).await {
-            held.pods.answer(&node, renewed, context.clock.now());
-        }
-    }
     let wanted = desired(redis);
     Ok(Observed {
         desired: Desired {
@@ -85,6 +80,28 @@ pub async fn observe(
         now,
         clock,
     })
+}
+
+/// The pods that carry the resource's label, and those on record that have lost it. What is known of those that are gone is
+/// brought up to date: before anybody is asked, for the API server may take its time.
+async fn existing(
+    context: &Context,
+    resource: &Resource,
+    held: &mut Held,
+    record: Option<&Record>,
+) -> Result<Vec<Arc<Pod>>, Error> {
+    let (client, limit) = (&context.clients.calls, context.args.api_limit);
+    let mut all = context.mirrors.pods_of(&resource.namespace, &resource.name);
+    let unknown = held.pods.unknown(&all, record);
+    held.strays = missing::existing(client, &resource.namespace, &unknown, limit).await?;
+    all.extend(held.strays.iter().cloned());
+    held.pods
+        .note(&all, record, &context.mirrors.nodes, context.clock.now());
+    let nodes = held.pods.questions(context.clock.now());
+    for (node, renewed) in departed::renewed(client, &nodes, limit).await {
+        held.pods.answer(&node, renewed, context.clock.now());
+    }
+    Ok(all)
 }
 
 /// Asks every instance, and gives the record that is valid for what they said.
@@ -135,10 +152,9 @@ struct Pods {
 }
 
 impl Pods {
-    fn of(context: &Context, resource: &Resource, redis: &Redis, record: Option<&Record>) -> Self {
+    fn of(context: &Context, resource: &Resource, redis: &Redis, record: Option<&Record>, all: Vec<Arc<Pod>>) -> Self {
         let set = ObjectRef::<StatefulSet>::new(&names::object(&resource.name)).within(&resource.namespace);
         let set = context.mirrors.stateful_sets.get(&set);
-        let all = context.mirrors.pods_of(&resource.namespace, &resource.name);
         let holder = |set: &StatefulSet| {
             set.annotations()
                 .get(names::ANNOTATION_HOLDER)
@@ -146,16 +162,13 @@ impl Pods {
                 .unwrap_or_default()
         };
         let set_holder = set.as_deref().map(holder);
-        let ours = |set: &StatefulSet| set.owner_references().iter().any(|owner| owner.uid == resource.uid);
-        // A StatefulSet of that name which belongs to somebody else: so do its pods.
-        let ours = set.as_deref().is_none_or(ours);
         let restarted = set.as_deref().and_then(restart_of);
         let accepted = record.map_or(restarted.as_ref(), |record| record.restarted.as_ref());
         let revision = revision(&redis.spec, accepted.map(String::as_str));
         // Until the StatefulSet carries the present spec, a pod in place of another one would be no better.
         let carries = set.as_deref().is_some_and(|set| spec_of(set) == Some(&revision));
-        let own = all.iter().filter(|_| ours).filter_map(|pod| {
-            let instance = pods::instance(pod, &resource.name, set.as_deref())?;
+        let own = all.iter().filter_map(|pod| {
+            let instance = pods::instance(pod, &pods::Owner::of(redis), set.as_deref(), record)?;
             let node = context.mirrors.nodes.get(&ObjectRef::new(&instance.node));
             Some(Instance {
                 outdated: instance.outdated && carries,

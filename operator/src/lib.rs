@@ -28,6 +28,7 @@ pub mod lease;
 pub mod log;
 pub mod metrics;
 pub mod mirror;
+pub mod missing;
 pub mod newer;
 pub mod objects;
 pub mod outage;

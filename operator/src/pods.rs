@@ -1,17 +1,51 @@
 //! Pods as a decision sees them.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
+use redis_operator_core::api::Redis;
 use redis_operator_core::names;
 use redis_operator_core::observed::{Container, Instance, Reach};
+use redis_operator_core::record::Record;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A resource as the owner of pods.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its uid: another one of that name is another resource.
+    pub uid: &'a str,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+}
+
+impl<'a> Owner<'a> {
+    /// This one.
+    pub fn of(redis: &'a Redis) -> Self {
+        Self {
+            name: redis.metadata.name.as_deref().unwrap_or_default(),
+            uid: redis.metadata.uid.as_deref().unwrap_or_default(),
+            created: redis.metadata.creation_timestamp.as_ref().map(|time| time.0),
+        }
+    }
+}
+
 /// A pod of the resource, before its instance was asked anything; none if the pod is somebody else's.
-pub fn instance(pod: &Pod, redis: &str, stateful_set: Option<&StatefulSet>) -> Option<Instance> {
+///
+/// Labels can be worn by anybody, and taken from anybody; the owner's uid and the record's word cannot.
+pub fn instance(
+    pod: &Pod,
+    owner: &Owner<'_>,
+    stateful_set: Option<&StatefulSet>,
+    record: Option<&Record>,
+) -> Option<Instance> {
     let name = pod.name_any();
-    let ordinal = names::ordinal(&name, redis)?;
-    if !belongs(pod, redis, stateful_set) {
+    let ordinal = names::ordinal(&name, owner.name)?;
+    let named = |record: &Record| record.processes().any(|it| Some(&it.uid) == pod.metadata.uid.as_ref());
+    if !record.is_some_and(named) && !belongs(pod, owner, stateful_set) {
         return None;
     }
     Some(Instance {
@@ -88,18 +122,21 @@ pub fn image(pod: &Pod) -> Option<&String> {
     containers.find(|it| it.name == names::CONTAINER_REDIS)?.image.as_ref()
 }
 
-/// Labels can be worn by anybody; the owner's uid cannot. While the StatefulSet is missing (deleted by hand, with its
-/// pods left alone) its orphans are still the resource's.
-fn belongs(pod: &Pod, redis: &str, stateful_set: Option<&StatefulSet>) -> bool {
-    let owner = pod
-        .owner_references()
-        .iter()
-        .find(|owner| owner.controller == Some(true));
-    match (owner, stateful_set) {
-        (Some(owner), Some(set)) => Some(&owner.uid) == set.metadata.uid.as_ref(),
-        (Some(owner), None) => owner.kind == "StatefulSet" && owner.name == names::object(redis),
-        (None, set) => set.is_none(),
-    }
+/// A pod that nobody has recorded belongs to the resource by its StatefulSet. While that is missing (deleted by hand, with
+/// its pods left alone) its orphans are still the resource's, but for those that are older than it: they are another
+/// one's of that name, which is gone.
+fn belongs(pod: &Pod, redis: &Owner<'_>, stateful_set: Option<&StatefulSet>) -> bool {
+    let owners = pod.owner_references();
+    let owner = owners.iter().find(|owner| owner.controller == Some(true));
+    let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let inherited = created.zip(redis.created).is_some_and(|(pod, redis)| pod < redis);
+    let Some(set) = stateful_set else {
+        let orphaned = |owner: &OwnerReference| owner.kind == "StatefulSet" && owner.name == names::object(redis.name);
+        return !inherited && owner.is_none_or(orphaned);
+    };
+    // One of that name which belongs to somebody else: so do its pods.
+    let ours = set.owner_references().iter().any(|owner| owner.uid == redis.uid);
+    ours && owner.is_some_and(|owner| Some(&owner.uid) == set.metadata.uid.as_ref())
 }
 
 fn status(pod: &Pod) -> Option<&ContainerStatus> {
@@ -112,19 +149,25 @@ fn container(pod: &Pod) -> Container {
     let Some(status) = status(pod) else {
         return Container::default();
     };
-    let states = [status.state.as_ref(), status.last_state.as_ref()];
-    let terminated = states
-        .iter()
-        .flatten()
-        .filter_map(|state| state.terminated.as_ref()?.container_id.clone());
     let running = status.state.as_ref().and_then(|state| state.running.as_ref());
     Container {
         id: status.container_id.clone(),
         started_micros: running.and_then(|running| Some(running.started_at.as_ref()?.0.as_microsecond())),
-        terminated: terminated.collect::<BTreeSet<_>>(),
+        terminated: terminated(pod),
         waiting: waiting(status.state.as_ref()),
         restarts: u32::try_from(status.restart_count).unwrap_or_default(),
     }
+}
+
+/// Ids of the server's containers that the pod's status shows as terminated.
+pub fn terminated(pod: &Pod) -> BTreeSet<String> {
+    let states = status(pod).map(|status| [status.state.as_ref(), status.last_state.as_ref()]);
+    let terminated = states
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|state| state.terminated.as_ref()?.container_id.clone());
+    terminated.collect()
 }
 
 fn waiting(state: Option<&ContainerState>) -> Option<String> {
@@ -190,9 +233,22 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    const OWNER: Owner<'_> = Owner {
+        name: "a",
+        uid: "r",
+        created: None,
+    };
+
+    fn owner(kind: &str, uid: &str) -> Value {
+        json!({ "apiVersion": "v1", "kind": kind, "name": "redis-a", "uid": uid, "controller": true })
+    }
+
     fn pod(owner: Value) -> Pod {
         let labels = json!({ "redis": "a", "role": "master" });
-        let metadata = json!({ "name": "redis-a-0", "uid": "u", "labels": labels, "ownerReferences": owner });
+        let metadata = json!({
+            "name": "redis-a-0", "uid": "u", "labels": labels, "ownerReferences": owner,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        });
         serde_json::from_value(json!({ "metadata": metadata, "status": {} })).unwrap()
     }
 
@@ -208,7 +264,7 @@ mod tests {
             let status = json!({ "phase": phase, "podIP": "10.0.0.1", "containerStatuses": containers });
             let pod =
                 serde_json::from_value(json!({ "metadata": { "name": name, "uid": name }, "status": status })).unwrap();
-            instance(&pod, "a", None).unwrap()
+            instance(&pod, &OWNER, None, None).unwrap()
         };
         let addresses = |all: [Instance; 2]| {
             let mut all = all.map(|it| (it.pod.clone(), it)).into();
@@ -233,15 +289,53 @@ mod tests {
     #[test]
     fn f08_labels_do_not_make_an_instance() {
         let set: StatefulSet = serde_json::from_value(json!({
-            "metadata": { "name": "redis-a", "uid": "set" },
+            "metadata": { "name": "redis-a", "uid": "set", "ownerReferences": [owner("Redis", "r")] },
             "spec": { "selector": {}, "template": {}, "serviceName": "" },
         }))
         .unwrap();
-        let owned = |kind: &str, uid: &str| json!([{ "apiVersion": "apps/v1", "kind": kind, "name": "redis-a", "uid": uid, "controller": true }]);
-        let counts = |owner: Value, set| instance(&pod(owner), "a", set).is_some();
+        let owned = |kind: &str, uid: &str| json!([owner(kind, uid)]);
+        let counts = |owner: Value, set| instance(&pod(owner), &OWNER, set, None).is_some();
         assert!(counts(owned("StatefulSet", "set"), Some(&set)));
         assert!(!counts(json!([]), Some(&set)));
         assert!(!counts(owned("StatefulSet", "another"), Some(&set)));
         assert!(!counts(owned("ReplicaSet", "x"), None));
+        assert!(counts(owned("StatefulSet", "deleted"), None));
+        let mut foreign = set.clone();
+        foreign.owner_references_mut()[0].uid = "another".to_owned();
+        assert!(!counts(owned("StatefulSet", "set"), Some(&foreign)));
+    }
+
+    /// `kubectl delete sts`, with its pods or without: the pods on record are those that hold the data, whoever owns them.
+    #[test]
+    fn f08_a_pod_on_record_is_an_instance_whatever_becomes_of_its_owner() {
+        let mut record = Record::first("me");
+        let process = json!({ "pod": "redis-a-0", "uid": "u", "runId": "", "address": "" });
+        record.master = Some(serde_json::from_value(process).unwrap());
+        let new: StatefulSet = serde_json::from_value(json!({
+            "metadata": { "name": "redis-a", "uid": "new", "ownerReferences": [owner("Redis", "r")] },
+        }))
+        .unwrap();
+        for owner in [json!([owner("StatefulSet", "old")]), json!([])] {
+            let pod = pod(owner);
+            assert!(instance(&pod, &OWNER, Some(&new), Some(&record)).is_some());
+            assert!(instance(&pod, &OWNER, Some(&new), None).is_none());
+            let younger = Owner {
+                created: Some("2026-01-01T00:00:01Z".parse().unwrap()),
+                ..OWNER
+            };
+            assert!(instance(&pod, &younger, None, Some(&record)).is_some());
+        }
+    }
+
+    /// A Redis that is deleted leaves pods that terminate; one of its name that is created meanwhile has no part in them.
+    #[test]
+    fn f08_pods_of_a_predecessor_of_that_name_are_not_inherited() {
+        let pod = pod(json!([owner("StatefulSet", "of-the-predecessor")]));
+        let counts = |created: &str| {
+            let created = Some(created.parse().unwrap());
+            instance(&pod, &Owner { created, ..OWNER }, None, None).is_some()
+        };
+        assert!(!counts("2026-01-01T00:00:01Z"));
+        assert!(counts("2026-01-01T00:00:00Z"));
     }
 }

@@ -9,7 +9,7 @@ use crate::image::MastersImage;
 use crate::redis::Login;
 use crate::trace::Trace;
 use crate::watch::{Settings, Watch};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use redis_operator_core::api::{LastFailover, Redis, SecretKeyRef};
@@ -53,6 +53,8 @@ pub struct Held {
     pub looked: Option<Moment>,
     /// Pods that were there.
     pub pods: Memories,
+    /// Pods on record that the mirror does not show, and that exist.
+    pub strays: Vec<Arc<Pod>>,
     /// What the recorded master runs.
     pub masters_image: Option<MastersImage>,
     /// Pods that should be there and are not.

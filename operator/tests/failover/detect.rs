@@ -2,7 +2,8 @@
 
 use crate::operator::{Operator, settled};
 use crate::world::{Disk, World};
-use std::time::Instant;
+use redis_operator_core::record::Record;
+use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e01_first_start() {
@@ -71,5 +72,21 @@ async fn d01_the_master_is_killed() {
     world.start(0);
     operator.settle(&world, 2).await;
     assert_eq!(world.master(), master);
+    world.assert_nothing_lost();
+}
+
+/// A chart claims a pod for itself, or a person sets it aside: the cache shows that as a deletion, and the process lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn f08_a_pod_without_its_labels_is_what_it_was() {
+    let (world, mut operator) = settled(3).await;
+    world.write(5);
+    let (master, record) = (world.master(), world.record());
+    world.unlabel(master);
+    world.unlabel((master + 1) % 3);
+    operator.stays_calm(&world, Duration::from_secs(2)).await;
+    assert_eq!(world.master(), master);
+    let members = |record: &Record| record.members.values().cloned().collect::<Vec<_>>();
+    assert_eq!(members(&world.record()), members(&record));
+    world.write(5);
     world.assert_nothing_lost();
 }

@@ -1,7 +1,8 @@
 //! How an operator sees a world: as the controller sees a resource, with caches that are never late.
 
 use crate::control::Pretended;
-use crate::world::{NAME, World, labelled_masters};
+use crate::support::LIMIT;
+use crate::world::{NAMESPACE, World, labelled_masters};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::reflector::store::Writer;
@@ -12,12 +13,12 @@ use redis_operator::execute::Done;
 use redis_operator::pass::{Scene, Settled};
 use redis_operator::trace::Trace;
 use redis_operator::watch::{Clock, Watch};
-use redis_operator::{gather, pods};
+use redis_operator::{gather, missing, pods};
 use redis_operator_core::api::{LastFailover, priority};
 use redis_operator_core::memory::Memory;
 use redis_operator_core::observed::{Instance, Observed};
 use redis_operator_core::plan::{Plan, Step};
-use redis_operator_core::record::Found;
+use redis_operator_core::record::{Found, Record};
 use std::sync::Arc;
 
 /// What an operator holds between passes.
@@ -54,9 +55,14 @@ impl Scene for Leading<'_> {
         let redis = world.redis();
         let record = cluster.record(&redis).await?;
         let slice = cluster.slice(world.slice().as_ref()).await?;
-        let all = world.pod_objects();
+        let mut all = world.pod_objects();
+        let nodes = Writer::<Node>::default().as_reader();
+        let known = &mut self.held.pods;
+        let unknown = known.unknown(&all, written(&record));
+        all.extend(missing::existing(&world.api.client(), NAMESPACE, &unknown, LIMIT).await?);
+        known.note(&all, written(&record), &nodes, self.held.clock.now());
         let instances = all.iter().filter_map(|pod| {
-            let instance = pods::instance(pod, NAME, None)?;
+            let instance = pods::instance(pod, &pods::Owner::of(&redis), None, written(&record))?;
             let wanted_priority = priority(&redis.spec.priorities, instance.ordinal, None);
             Some(Instance {
                 wanted_priority,
@@ -68,13 +74,7 @@ impl Scene for Leading<'_> {
         if let Some(pretended) = &self.held.pretended {
             pretended.show(&mut instances);
         }
-        let (nodes, clock) = (Writer::<Node>::default().as_reader(), Timestamp::now());
-        let written = match &record {
-            Found::Record(record) => Some(&**record),
-            _ => None,
-        };
-        let now = self.held.clock.now();
-        self.held.pods.note(&all, &instances, written, &nodes, clock, now);
+        let (now, clock) = (self.held.clock.now(), Timestamp::now());
         Ok(Some(Observed {
             desired: gather::desired(&redis),
             holder: self.holder.to_owned(),
@@ -112,5 +112,12 @@ impl Scene for Leading<'_> {
 
     async fn settle(&mut self, _: &Observed, _: &Plan) -> Result<Settled, Error> {
         Ok(Settled::Done)
+    }
+}
+
+fn written(found: &Found) -> Option<&Record> {
+    match found {
+        Found::Record(record) => Some(record),
+        _ => None,
     }
 }

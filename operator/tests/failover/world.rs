@@ -172,11 +172,22 @@ impl World {
         *pod.expect("the published address is a pod's").0
     }
 
+    /// The pods that an operator's cache shows.
     pub(crate) fn pod_objects(&self) -> Vec<Arc<v1::Pod>> {
         let objects = self.pods.values().filter_map(|pod| self.api.get(&path(&pod.name)));
-        objects
+        let labelled = objects.filter(|it| it["metadata"]["labels"][names::LABEL_REDIS] == NAME);
+        labelled
             .map(|it| Arc::new(serde_json::from_value(it).unwrap()))
             .collect()
+    }
+
+    /// Somebody takes the label away by which the operator finds the pod.
+    pub(crate) fn unlabel(&self, ordinal: u32) {
+        let path = path(&self.pods[&ordinal].name);
+        let mut object = self.api.get(&path).unwrap();
+        let labels = object["metadata"]["labels"].as_object_mut().unwrap();
+        labels.remove(names::LABEL_REDIS);
+        self.api.put(&path, object);
     }
 
     /// The pod's `role` label.

@@ -3,4 +3,4 @@
 pub mod api;
 mod controller;
 pub mod kubelet;
-mod objects;
+pub(crate) mod objects;

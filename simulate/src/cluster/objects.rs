@@ -13,6 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use redis_operator_core::names;
 
 const SET_UID: &str = "set";
+/// Uid of the resource.
+pub(crate) const REDIS_UID: &str = "redis";
 
 /// What a kubelet knows of the redis container.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +68,10 @@ pub(crate) fn set(holder: &str, replicas: i32, spec: u32, version: u64) -> State
             name: Some(names::object(NAME)),
             uid: Some(SET_UID.to_owned()),
             resource_version: Some(version.to_string()),
+            owner_references: Some(vec![OwnerReference {
+                uid: REDIS_UID.to_owned(),
+                ..OwnerReference::default()
+            }]),
             ..ObjectMeta::default()
         },
         spec: Some(StatefulSetSpec {

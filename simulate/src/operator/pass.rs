@@ -5,6 +5,7 @@ use super::post::set_targets;
 use super::servers::Instances;
 use super::side::{Ask, Came, Handle, Planned};
 use crate::cluster::api::{NAME, Redis, Request, Response};
+use crate::cluster::objects::REDIS_UID;
 use crate::message::Verb;
 use crate::world::text;
 use jiff::Timestamp;
@@ -26,6 +27,13 @@ use redis_operator_core::plan::{Plan, Step};
 use redis_operator_core::record::{Found, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The resource as the owner of its pods.
+const OWNER: pods::Owner<'_> = pods::Owner {
+    name: NAME,
+    uid: REDIS_UID,
+    created: None,
+};
 
 /// One stretch of leadership.
 pub(super) struct Leading {
@@ -103,7 +111,11 @@ impl Leading {
     }
 
     /// What the caches show of pods, and the posts for them.
-    fn cached(&self, redis: &Redis) -> (Vec<Arc<Pod>>, BTreeMap<String, Instance>, Option<String>) {
+    fn cached(
+        &self,
+        redis: &Redis,
+        record: Option<&Record>,
+    ) -> (Vec<Arc<Pod>>, BTreeMap<String, Instance>, Option<String>) {
         let mut side = self.handle.lock();
         let set = side.cache.set.clone();
         let set_holder = set.as_deref().map(|set| {
@@ -114,7 +126,7 @@ impl Leading {
         });
         let all: Vec<_> = side.cache.pods.values().cloned().collect();
         let own = all.iter().filter_map(|pod| {
-            let instance = pods::instance(pod, NAME, set.as_deref())?;
+            let instance = pods::instance(pod, &OWNER, set.as_deref(), record)?;
             let node = self.nodes.get(&ObjectRef::new(&instance.node));
             Some(Instance {
                 stale: pod.annotations().get(names::ANNOTATION_SPEC) != Some(&redis.spec.to_string()),
@@ -218,7 +230,7 @@ impl Scene for Leading {
             record = self.cluster.reread().await?;
         }
         self.refresh_nodes();
-        let (all, mut instances, set_holder) = self.cached(&redis);
+        let (all, mut instances, set_holder) = self.cached(&redis, written(&record));
         let master = written(&record)
             .and_then(|record| record.master.as_ref())
             .map(|master| master.uid.clone());
@@ -242,9 +254,8 @@ impl Scene for Leading {
             let clock = Timestamp::from_microsecond(1_800_000_000_000_000 + side.now as i64).unwrap_or_default();
             (side.moment(), clock)
         };
-        self.pods
-            .note(&all, &instances, written(&record), &self.nodes, clock, now);
-        for node in self.pods.questions(clock) {
+        self.pods.note(&all, written(&record), &self.nodes, now);
+        for node in self.pods.questions(now) {
             let Some(number) = text::read_node(&node) else { continue };
             if let Response::Renewed(renewed) = self.handle.api(Request::Renewed(number)).await {
                 self.pods.answer(&node, renewed, now);
