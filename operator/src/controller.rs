@@ -5,7 +5,7 @@ use crate::args::Args;
 use crate::client::Clients;
 use crate::converge::converge;
 use crate::error::Error;
-use crate::events::{Events, Kind};
+use crate::events::Events;
 use crate::execute::{Done, Failure};
 use crate::gather::observe;
 use crate::invalid;
@@ -25,11 +25,10 @@ use futures::{StreamExt, stream};
 use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt};
-use redis_operator_core::api::{LastFailover, Redis};
+use redis_operator_core::api::Redis;
 use redis_operator_core::memory::Memory;
 use redis_operator_core::observed::Observed;
 use redis_operator_core::plan::{Plan, Step};
-use redis_operator_core::record::Phase;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -177,7 +176,7 @@ impl Scene for Leading<'_> {
     }
 
     fn decided(&mut self, seen: &Observed, plan: &Plan) {
-        self.held.trace.observe(seen);
+        self.held.telling.observe(seen);
         let redis = format!("{}/{}", self.resource.namespace, self.resource.name);
         let attached = seen.instances.values().filter(|instance| instance.attached).count();
         self.context.metrics.instances(&redis, attached);
@@ -199,30 +198,10 @@ impl Scene for Leading<'_> {
         let Some(redis) = self.redis.as_ref().filter(|_| done.is_ok()) else {
             return;
         };
-        if let Some((last, took)) = self.held.trace.done(seen, step, context.clock.now()) {
-            let (from, to) = (
-                last.from.clone().unwrap_or_default(),
-                last.to.clone().unwrap_or_default(),
-            );
-            let millis = took.as_millis();
-            if is_planned(&last) {
-                let note = format!("{to} took over from {from}, {millis} ms after {from} had stopped taking writes");
-                context
-                    .events
-                    .tell(redis, Kind::Normal, "SwitchedOver", "Switchover", note);
-            } else {
-                context.metrics.failed_over(took);
-                let note = format!(
-                    "{to} replaced {from} {millis} ms after the fault was noticed; at most {} bytes of its stream are missing",
-                    last.bytes_possibly_lost.unwrap_or_default()
-                );
-                context
-                    .events
-                    .tell(redis, Kind::Warning, "FailedOver", "Failover", note);
-            }
-            self.held.last_failover = Some(last);
+        let now = context.clock.now();
+        if let Some(took) = self.held.telling.step(&context.events, redis, seen, step, now) {
+            context.metrics.failed_over(took);
         }
-        announce(context, redis, step);
     }
 
     fn ended(&mut self, plan: &Plan, done: &Done) {
@@ -265,29 +244,6 @@ impl Scene for Leading<'_> {
             Ok(Settled::Done | Settled::Stalled) | Err(_) => None,
         };
         settled
-    }
-}
-
-fn is_planned(last: &LastFailover) -> bool {
-    last.reason
-        .as_ref()
-        .is_some_and(|reason| reason.starts_with("Switchover"))
-}
-
-/// A term that begins in another way than by a failover is told with its reason.
-fn announce(context: &Context, redis: &Redis, step: &Step) {
-    if let Step::Record(record) = step
-        && record.phase != Phase::Electing
-        && (record.reason.starts_with("Restarted") || record.reason.starts_with("Adopted"))
-        && record
-            .master
-            .as_ref()
-            .is_none_or(|master| master.ended || record.members.is_empty())
-        && record.claim.is_some() | (record.phase == Phase::Steady && record.quorum == 0)
-    {
-        context
-            .events
-            .tell(redis, Kind::Warning, "TermBegan", "Elect", record.reason.clone());
     }
 }
 

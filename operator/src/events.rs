@@ -6,6 +6,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 use redis_operator_core::api::Redis;
 use redis_operator_core::names;
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -36,10 +37,11 @@ impl Events {
             controller: names::MANAGED_BY.to_owned(),
             instance: Some(pod.to_owned()),
         };
-        let recorder = Recorder::new(client, reporter);
         let (queue, mut waiting) = mpsc::channel::<(Event, ObjectReference)>(QUEUE);
         tokio::spawn(async move {
+            let mut series = Series::default();
             while let Some((event, about)) = waiting.recv().await {
+                let recorder = series.of(&event, &about, || Recorder::new(client.clone(), reporter.clone()));
                 let sent = within(limit, "send an event", recorder.publish(&event, &about)).await;
                 if let Err(error) = sent {
                     tracing::debug!(%error, reason = event.reason, "event lost");
@@ -64,6 +66,21 @@ impl Events {
         if self.queue.try_send((event, redis.object_ref(&()))).is_err() {
             tracing::debug!(reason, "event lost: too many are waiting");
         }
+    }
+}
+
+/// A recorder counts events of one reason as one, and keeps the note of the first: so each note has another recorder.
+#[derive(Default)]
+struct Series(HashMap<(Option<String>, String), (Option<String>, Recorder)>);
+
+impl Series {
+    fn of(&mut self, event: &Event, about: &ObjectReference, new: impl Fn() -> Recorder) -> Recorder {
+        let (key, note) = ((about.uid.clone(), event.reason.clone()), event.note.clone());
+        let entry = self.0.entry(key).or_insert_with(|| (note.clone(), new()));
+        if entry.0 != note {
+            *entry = (note, new());
+        }
+        entry.1.clone()
     }
 }
 

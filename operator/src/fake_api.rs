@@ -69,6 +69,13 @@ impl FakeApi {
         self.0.lock().unwrap().objects.get(path).cloned()
     }
 
+    /// All objects whose path begins like this.
+    pub(crate) fn all(&self, beginning: &str) -> Vec<Value> {
+        let state = self.0.lock().unwrap();
+        let all = state.objects.iter().filter(|(path, _)| path.starts_with(beginning));
+        all.map(|(_, object)| object.clone()).collect()
+    }
+
     pub(crate) fn delete(&self, path: &str) {
         self.0.lock().unwrap().objects.remove(path);
     }

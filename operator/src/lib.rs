@@ -45,6 +45,7 @@ pub mod rules_out;
 pub mod servers;
 pub mod shortage;
 pub mod slice;
+pub mod telling;
 pub mod trace;
 pub mod trigger;
 pub mod watch;

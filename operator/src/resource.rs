@@ -7,12 +7,12 @@ use crate::departed::Memories;
 use crate::failing::Failing;
 use crate::image::MastersImage;
 use crate::redis::Login;
-use crate::trace::Trace;
+use crate::telling::Telling;
 use crate::watch::{Settings, Watch};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use redis_operator_core::api::{LastFailover, Redis, SecretKeyRef};
+use redis_operator_core::api::{Redis, SecretKeyRef};
 use redis_operator_core::credentials::Passwords;
 use redis_operator_core::memory::Memory;
 use redis_operator_core::names;
@@ -59,14 +59,10 @@ pub struct Held {
     pub masters_image: Option<MastersImage>,
     /// Pods that should be there and are not.
     pub absences: Absences,
-    /// The failover under way.
-    pub trace: Trace,
-    /// The last one that this process completed.
-    pub last_failover: Option<LastFailover>,
+    /// What people were told.
+    pub telling: Telling,
     /// What the Secret that the user names held when it was read last.
     pub application_password: Option<PasswordRead>,
-    /// Types and reasons of the conditions that were last told in events: a new reason is a new event.
-    pub told: Option<Vec<(String, String)>>,
     /// Since when putting objects right was dropped again and again.
     pub dropped: Option<Instant>,
     /// Passes that failed.

@@ -11,6 +11,13 @@ fn follow(world: &World, ordinal: u32, master: u32) {
     assert!(reply.starts_with("OK"), "{reply}");
 }
 
+/// Beside the first start, one event says who was adopted, and why that was needed.
+async fn assert_adopted(world: &World, operator: &mut Operator, words: &str) {
+    let notes = operator.told_as(world, "TermBegan").await;
+    let adopted: Vec<_> = notes.iter().filter(|note| note.starts_with("Adopted: ")).collect();
+    assert!(adopted.len() == 1 && adopted[0].contains(words), "{notes:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn e19_a_failover_by_hand_while_no_operator_runs() {
     let (world, operator) = settled(3).await;
@@ -23,6 +30,12 @@ async fn e19_a_failover_by_hand_while_no_operator_runs() {
     let mut operator = Operator::new(&world, "two");
     operator.settle(&world, 2).await;
     assert_eq!((world.master(), world.record().term), (1, 2));
+    assert_adopted(
+        &world,
+        &mut operator,
+        "redis-a-1 serves although the record named redis-a-0",
+    )
+    .await;
     for ordinal in 0..3 {
         assert_eq!(world.application(ordinal).call(&["GET", "by hand"]), "1");
     }
@@ -80,6 +93,7 @@ async fn e23_the_record_is_lost_while_the_master_serves() {
     operator.settle(&world, 2).await;
     assert_eq!(world.master(), 0);
     assert_eq!(world.info(0, "sync_full"), syncs, "nobody had to begin again");
+    assert_adopted(&world, &mut operator, "redis-a-0 serves and there was no record of it").await;
     world.write(5);
     world.assert_nothing_lost();
 }
@@ -101,6 +115,8 @@ async fn e23_the_record_is_one_of_an_older_backup() {
     let mut operator = Operator::new(&world, "two");
     operator.settle(&world, 2).await;
     assert_eq!(world.master(), master);
+    let words = format!("redis-a-{master} serves although the record named redis-a-0");
+    assert_adopted(&world, &mut operator, &words).await;
     world.write(5);
     world.assert_nothing_lost();
 }

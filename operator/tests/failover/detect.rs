@@ -59,7 +59,7 @@ async fn d01_the_master_is_killed() {
         "the sibling resynchronised partially"
     );
     assert_eq!(world.info(master, "sync_full"), "0");
-    let last = operator.held.last.take().unwrap();
+    let last = operator.held.telling.last_failover().cloned().unwrap();
     println!(
         "published {} ms after the kill (noticed by {:?} ms after its last answer, then elected {:?}, promoted {:?}, published {:?} ms); write gap {} ms",
         published.as_millis(),

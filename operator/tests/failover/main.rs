@@ -36,3 +36,4 @@ mod quorum;
 mod restart;
 mod switch;
 mod sync;
+mod told;

@@ -5,6 +5,7 @@ use crate::scene::{Held, Leading};
 use crate::world::{Disk, World};
 use redis_operator::cluster::Cluster;
 use redis_operator::error::Error;
+use redis_operator::events::{Events, Kind};
 use redis_operator::execute::Done;
 use redis_operator::pass::{self, Scene};
 use redis_operator::redis::Login;
@@ -32,6 +33,8 @@ pub(crate) struct Operator {
     holder: String,
     cluster: Cluster,
     watch: Watch,
+    events: Events,
+    asked: u32,
     woken: Arc<Notify>,
 }
 
@@ -50,6 +53,8 @@ impl Operator {
             holder: holder.to_owned(),
             cluster: Cluster::new(world.api.client(), &redis, holder, LIMIT),
             watch: Watch::new(login, Settings::default(), clock, Arc::new(move || wake.notify_one())),
+            events: Events::start(world.api.client(), holder, LIMIT),
+            asked: 0,
             woken,
         }
     }
@@ -85,6 +90,7 @@ impl Operator {
             holder: &self.holder,
             cluster: &self.cluster,
             watch: &self.watch,
+            events: &self.events,
             held: &mut self.held,
         }
     }
@@ -109,10 +115,51 @@ impl Operator {
                 self.held.log
             );
             let done = self.act(world, &seen, &plan).await;
-            if let Some(rest) = pass::rest(self.scene(world).waits(), &plan, &done) {
-                let _ = timeout(rest, self.woken.notified()).await;
-            }
+            self.rest(world, &seen, &plan, &done, Duration::MAX).await;
         }
+    }
+
+    /// Tells people, and waits for a wake-up, if another pass does not follow at once.
+    async fn rest(&mut self, world: &World, seen: &Observed, plan: &Plan, done: &Done, most: Duration) {
+        let mut scene = self.scene(world);
+        let Some(rest) = pass::rest(scene.waits(), plan, done) else {
+            return;
+        };
+        scene.settle(seen, plan).await.unwrap();
+        let _ = timeout(rest.min(most), self.woken.notified()).await;
+    }
+
+    /// One pass, and a short rest if it has one.
+    pub(crate) async fn rests(&mut self, world: &World) -> (Observed, Plan) {
+        let (seen, plan) = self.look(world).await;
+        let done = self.act(world, &seen, &plan).await;
+        self.rest(world, &seen, &plan, &done, OFTEN).await;
+        (seen, plan)
+    }
+
+    /// Every event that was sent, with its reason and its note.
+    pub(crate) async fn told(&mut self, world: &World) -> Vec<(String, String)> {
+        // they are sent one after the other
+        self.asked += 1;
+        let last = ("Last".to_owned(), self.asked.to_string());
+        self.events
+            .tell(&world.redis(), Kind::Normal, &last.0, "Test", last.1.clone());
+        let begun = Instant::now();
+        loop {
+            let mut all = world.events();
+            if all.contains(&last) {
+                all.retain(|(reason, _)| *reason != last.0);
+                return all;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the last event does not arrive: {all:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The notes of the events with this reason.
+    pub(crate) async fn told_as(&mut self, world: &World, reason: &str) -> Vec<String> {
+        let all = self.told(world).await.into_iter();
+        all.filter(|(it, _)| it == reason).map(|(_, note)| note).collect()
     }
 
     /// Passes for that long, in which the master is neither replaced nor doubted so far that others are frozen. What was
@@ -134,9 +181,7 @@ impl Operator {
                     notes.push(note);
                 }
             }
-            if let Some(rest) = pass::rest(self.scene(world).waits(), &plan, &done) {
-                let _ = timeout(rest.min(OFTEN), self.woken.notified()).await;
-            }
+            self.rest(world, &seen, &plan, &done, OFTEN).await;
         }
         notes
     }

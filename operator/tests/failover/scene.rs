@@ -9,23 +9,25 @@ use kube::runtime::reflector::store::Writer;
 use redis_operator::cluster::Cluster;
 use redis_operator::departed::Memories;
 use redis_operator::error::Error;
+use redis_operator::events::Events;
 use redis_operator::execute::Done;
 use redis_operator::pass::{Scene, Settled};
-use redis_operator::trace::Trace;
+use redis_operator::telling::Telling;
 use redis_operator::watch::{Clock, Watch};
 use redis_operator::{gather, missing, pods};
-use redis_operator_core::api::{LastFailover, priority};
+use redis_operator_core::api::priority;
 use redis_operator_core::memory::Memory;
 use redis_operator_core::observed::{Instance, Observed};
 use redis_operator_core::plan::{Plan, Step};
-use redis_operator_core::record::{Found, Record};
+use redis_operator_core::record::Found;
+use redis_operator_core::status::status;
 use std::sync::Arc;
 
 /// What an operator holds between passes.
 #[derive(Default)]
 pub(crate) struct Held {
-    /// The last failover that it completed.
-    pub(crate) last: Option<LastFailover>,
+    /// What it told people.
+    pub(crate) telling: Telling,
     /// What it did, for failures.
     pub(crate) log: Vec<String>,
     /// It freezes nobody, and takes these for frozen.
@@ -33,7 +35,6 @@ pub(crate) struct Held {
     pub(crate) clock: Clock,
     memory: Memory,
     pods: Memories,
-    trace: Trace,
 }
 
 /// An operator that looks at a world.
@@ -42,6 +43,7 @@ pub(crate) struct Leading<'a> {
     pub(crate) holder: &'a str,
     pub(crate) cluster: &'a Cluster,
     pub(crate) watch: &'a Watch,
+    pub(crate) events: &'a Events,
     pub(crate) held: &'a mut Held,
 }
 
@@ -90,17 +92,16 @@ impl Scene for Leading<'_> {
     }
 
     fn decided(&mut self, seen: &Observed, _: &Plan) {
-        self.held.trace.observe(seen);
+        self.held.telling.observe(seen);
     }
 
     fn told(&mut self, seen: &Observed, plan: &Plan, step: &Step, done: &Done) {
         let held = &mut *self.held;
         held.log.push(format!("{}: {} {done:?}", plan.why, step.name()));
         assert!(labelled_masters(&self.world.pod_objects()) < 2, "{:#?}", held.log);
-        if done.is_ok()
-            && let Some((last, _)) = held.trace.done(seen, step, held.clock.now())
-        {
-            held.last = Some(last);
+        if done.is_ok() {
+            let (redis, now) = (self.world.redis(), held.clock.now());
+            held.telling.step(self.events, &redis, seen, step, now);
         }
     }
 
@@ -110,7 +111,10 @@ impl Scene for Leading<'_> {
         self.held.pods.waits()
     }
 
-    async fn settle(&mut self, _: &Observed, _: &Plan) -> Result<Settled, Error> {
+    async fn settle(&mut self, seen: &Observed, plan: &Plan) -> Result<Settled, Error> {
+        let (redis, telling) = (self.world.redis(), &mut self.held.telling);
+        let status = status(&redis, seen, plan, &[], telling.last_failover().cloned());
+        telling.status(self.events, &redis, &status);
         Ok(Settled::Done)
     }
 }

@@ -19,7 +19,7 @@ async fn r01_a_master_that_is_deleted_hands_over_and_loses_nothing() {
         world.create(master);
         world.start(master);
         operator.settle(&world, 2).await;
-        let last = operator.held.last.as_ref().unwrap();
+        let last = operator.held.telling.last_failover().unwrap();
         assert!(last.reason.as_ref().unwrap().starts_with("Switchover"), "{last:?}");
         assert_eq!(world.record().term, 2 + round);
     }

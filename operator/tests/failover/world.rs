@@ -190,6 +190,29 @@ impl World {
         self.api.put(&path, object);
     }
 
+    /// The events that were sent: reason and note, as often as they were.
+    pub(crate) fn events(&self) -> Vec<(String, String)> {
+        let all = self
+            .api
+            .all("/apis/events.k8s.io/v1/namespaces/test/events/")
+            .into_iter();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let times = |it: &Value| usize::try_from(it["series"]["count"].as_u64().unwrap_or(1)).unwrap();
+        all.flat_map(|it| vec![(text(&it["reason"]), text(&it["note"])); times(&it)])
+            .collect()
+    }
+
+    /// Asks for something by an annotation of the resource, or takes it away.
+    pub(crate) fn annotate(&self, name: &str, value: Option<&str>) {
+        self.edit(|redis| {
+            let all = &mut redis["metadata"]["annotations"];
+            match value {
+                Some(value) => all[name] = json!(value),
+                None => drop(all.as_object_mut().unwrap().remove(name)),
+            }
+        });
+    }
+
     /// The pod's `role` label.
     pub(crate) fn role(&self, ordinal: u32) -> Option<String> {
         let object = self.api.get(&path(&self.pods[&ordinal].name))?;

@@ -28,7 +28,11 @@ type Reply = Arc<dyn Fn(&[String]) -> Option<Vec<u8>> + Send + Sync>;
 
 impl Stub {
     pub(crate) async fn start(habit: Habit) -> Self {
-        let address = SocketAddr::new(free_address(), PORT);
+        Self::at(SocketAddr::new(free_address(), PORT), habit).await
+    }
+
+    /// One where somebody else was before.
+    pub(crate) async fn at(address: SocketAddr, habit: Habit) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
