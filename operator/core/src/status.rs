@@ -7,6 +7,7 @@ use crate::names;
 use crate::observed::{Instance, Observed, Paused, Reach};
 use crate::plan::{Plan, Reason};
 use crate::record::{Found, Phase, Record, Stage};
+use crate::version::NEEDED;
 use kube::ResourceExt;
 
 /// Something that a person has to put right, found outside of the decision.
@@ -187,6 +188,7 @@ impl Facts {
             .collect();
         why.extend(notes);
         why.extend(pods(redis, seen));
+        why.extend(unreadable(seen));
         let first = why.first().cloned();
         let master = self.master.clone().unwrap_or_default();
         let (reason, message) = if complete {
@@ -228,6 +230,7 @@ impl Facts {
                 reason: format!("{:?}", seen.desired.paused),
                 message: paused(seen).to_owned(),
             },
+            unprotected(redis),
             Wanted {
                 type_: "Stalled",
                 holds: stalled.is_some(),
@@ -261,6 +264,48 @@ fn stalls(reason: Reason) -> bool {
         | Reason::RollRefused
         | Reason::AnnotationUnclear => true,
     }
+}
+
+fn unprotected(redis: &Redis) -> Wanted {
+    let holds = redis.spec.password.is_none();
+    let (reason, message) = if holds {
+        (
+            "NoPassword",
+            "whoever reaches the pods reads and writes the data: spec.password names no Secret",
+        )
+    } else {
+        (
+            "PasswordSet",
+            "applications need the password of the Secret that spec.password names",
+        )
+    };
+    Wanted {
+        type_: "Unprotected",
+        holds,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+/// It is at work, and says so. Whatever else a living process says instead of an answer tells nothing of it.
+fn is_busy(said: &str) -> bool {
+    ["BUSY", "LOADING", "MASTERDOWN"]
+        .iter()
+        .any(|code| said.starts_with(code))
+}
+
+/// Instances that live and say what nobody can use: another server at the pod's address, another password, no Redis at all.
+fn unreadable(seen: &Observed) -> impl Iterator<Item = (String, String, bool)> {
+    seen.instances.values().filter_map(|instance| match &instance.reach {
+        Reach::Alive(said) if !is_busy(said) => {
+            let (pod, address) = (&instance.pod, &instance.address);
+            let message = format!(
+                "{pod} ({address}) is alive but answers {said}; nothing is done with it. Needed is {NEEDED} (spec.image) with the users of its Secret; is it this pod that answers there?"
+            );
+            Some(("InstanceUnreadable".to_owned(), message, true))
+        }
+        Reach::Alive(_) | Reach::Untried | Reach::Answers(_) | Reach::Refused { .. } | Reach::Silent { .. } => None,
+    })
 }
 
 /// Pods that cannot run, with what Kubernetes says of them.
@@ -308,7 +353,8 @@ fn row(seen: &Observed, record: Option<&Record>, instance: &Instance) -> Row {
         (Reach::Answers(_), Some(Stage::Joining)) => "Joining",
         (Reach::Answers(_), Some(Stage::Leaving)) => "Leaving",
         (Reach::Answers(_), None) => "Fenced",
-        (Reach::Alive(_), _) => "Busy",
+        (Reach::Alive(said), _) if is_busy(said) => "Busy",
+        (Reach::Alive(_), _) => "Unreadable",
         (Reach::Refused { .. }, _) => "Down",
         (Reach::Silent { .. }, _) => "Silent",
         (Reach::Untried, _) => "Starting",

@@ -1,5 +1,15 @@
 //! Which server can follow which: what an image's name says about the format in which its servers write their data.
 
+/// The oldest servers that can be used. What is written for them, `busy-reply-threshold` and users that lack single
+/// subcommands, older ones do not understand.
+pub const NEEDED: &str = "redis-server or valkey-server 7.0 or later";
+
+/// Whether a server of this version is too old, for what it says of itself. One that says no number is taken at its word.
+pub fn is_too_old(version: &str) -> bool {
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    major.is_some_and(|major| major < 7)
+}
+
 /// The format of a server's full sync, told apart by who wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Format {
@@ -78,6 +88,19 @@ mod tests {
         assert!(!follows("valkey:9.0.3", "redis:8.2"));
         let why = obstacle("redis:7.2", "redis:7.0").unwrap();
         assert!(why.contains("RDB version 11") && why.contains("spec.image"), "{why}");
+    }
+
+    #[test]
+    fn b04_servers_before_7_0_are_too_old() {
+        for (version, old) in [
+            ("6.2.14", true),
+            ("7.0.0", false),
+            ("10.0", false),
+            ("255.255.255", false),
+            ("", false),
+        ] {
+            assert_eq!(is_too_old(version), old, "{version}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::CallError;
 use super::reply::Reply;
 use redis_operator_core::observed::{Answer, Moment};
 use redis_operator_core::replication::Replication;
+use redis_operator_core::version::is_too_old;
 
 pub(super) const GUARD: &str = "min-replicas-to-write";
 pub(super) const GUARD_LAG: &str = "min-replicas-max-lag";
@@ -18,10 +19,14 @@ pub(super) fn read(asked: Moment, replies: &[Reply]) -> Result<Answer, CallError
     let [info, config, users] = replies else {
         return Err(unreadable("not three replies to a probe"));
     };
+    let replication = replication(Some(info))?;
+    if is_too_old(&replication.version) {
+        return Err(CallError::TooOld(replication.version));
+    }
     let config = Config::of(config);
     Ok(Answer {
         asked,
-        replication: replication(Some(info))?,
+        replication,
         guard: config.number(GUARD)?,
         guard_lag: config.number(GUARD_LAG)?,
         serves: config.get(SERVES)? == "yes",
@@ -78,4 +83,26 @@ fn texts(reply: &Reply) -> impl Iterator<Item = &str> {
 
 fn unreadable(what: &str) -> CallError {
     CallError::Unreadable(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b04_a_server_that_is_too_old_has_not_answered() {
+        let probe = |version: &str| {
+            let info =
+                format!("redis_version:{version}\nrun_id:r\nrole:master\nmaster_replid:a\nmaster_repl_offset:1\n");
+            let config = [(GUARD, "0"), (GUARD_LAG, "1"), (SERVES, "no"), (ATTACHES_AS, "")];
+            let words = config.iter().flat_map(|(key, value)| [*key, *value]);
+            let list = |words: Vec<&str>| Reply::List(words.into_iter().map(|it| Reply::Text(it.to_owned())).collect());
+            read(Moment(0), &[Reply::Text(info), list(words.collect()), list(vec![])])
+        };
+        assert_eq!(probe("7.0.0").unwrap().replication.version, "7.0.0");
+        let error = probe("6.2.14").unwrap_err();
+        assert_eq!(error, CallError::TooOld("6.2.14".to_owned()));
+        let said = error.to_string();
+        assert!(said.contains("6.2.14") && said.contains("7.0 or later"), "{said}");
+    }
 }

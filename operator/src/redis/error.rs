@@ -1,5 +1,7 @@
 //! What can go wrong between the operator and one server.
 
+use redis_operator_core::version::NEEDED;
+
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
@@ -43,6 +45,9 @@ pub enum CallError {
     /// A reply that makes no sense. The commands may have run. The connection is closed.
     #[error("unreadable reply: {0}")]
     Unreadable(String),
+    /// It is older than what it would have to understand: nothing is done with it, and it is never promoted.
+    #[error("that it is version {0}; needed is {NEEDED}")]
+    TooOld(String),
     /// The promotion did not give the state that was claimed.
     #[error("promoted, but not as claimed: {0}")]
     NotAsClaimed(String),
@@ -71,6 +76,7 @@ impl CallError {
             Self::Alive(_) => "alive",
             Self::Denied(_) => "denied",
             Self::Unreadable(_) => "unreadable",
+            Self::TooOld(_) => "too_old",
             Self::NotAsClaimed(_) => "not_as_claimed",
         }
     }

@@ -132,7 +132,9 @@ impl<C: Line> State<C> {
                 self.alive(&error.to_string(), now)
             }
             CallError::Alive(text) => self.alive(text, now),
-            CallError::Denied(_) | CallError::NotAsClaimed(_) => self.alive(&error.to_string(), now),
+            CallError::Denied(_) | CallError::TooOld(_) | CallError::NotAsClaimed(_) => {
+                self.alive(&error.to_string(), now)
+            }
         }
     }
 

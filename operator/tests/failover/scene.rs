@@ -19,7 +19,7 @@ use redis_operator_core::api::priority;
 use redis_operator_core::memory::Memory;
 use redis_operator_core::observed::{Instance, Observed};
 use redis_operator_core::plan::{Plan, Step};
-use redis_operator_core::record::Found;
+use redis_operator_core::record::{Found, Record};
 use redis_operator_core::status::status;
 use std::sync::Arc;
 

@@ -89,7 +89,8 @@ pub struct Instance {
     /// Bytes that it was behind the master then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<i64>,
-    /// What it does, in a word or two.
+    /// What it does, in a word: Serving, Synced, Joining, Leaving, Fenced, Loading, Busy, Unreadable (it lives, and what it
+    /// says tells nothing), Silent, Down or Starting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Its priority: lower is preferred, 0 is never master.

@@ -85,6 +85,8 @@ fn redis(spec: &RedisSpec) -> Container {
         liveness_probe: Some(probes::liveness()),
         readiness_probe: Some(probes::readiness()),
         startup_probe: Some(probes::startup()),
+        // a server that does not start says why on its last lines, and nowhere else
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         resources: spec.resources.clone(),
         security_context: Some(spec.security_context.clone()),
         volume_mounts: Some(vec![

@@ -228,6 +228,76 @@ fn each_instance_says_what_it_does() {
     );
 }
 
+/// What a server says that cannot be understood, as the operator's connection words it.
+const GARBAGE: [&str; 4] = [
+    "unreadable reply: INFO has no field run_id; is this Redis or Valkey?",
+    "closed within a reply",
+    "WRONGPASS invalid username-password pair or user is disabled.",
+    "that it is version 6.2.14; needed is redis-server or valkey-server 7.0 or later",
+];
+
+#[test]
+fn b05_garbage_from_the_master_is_a_condition_and_no_failover() {
+    for said in GARBAGE {
+        let mut seen = observed();
+        seen.instances.get_mut(&pod_name(0)).unwrap().reach = Reach::Alive(said.to_owned());
+        let plan = decide(&seen);
+        assert!(plan.steps.is_empty(), "{plan:?}");
+        let it = status(&redis(), &seen, &plan, &[], None);
+        let (stalled, reason, message) = condition(&it, "Stalled");
+        assert!(stalled && reason == "MasterUnclear", "{reason}");
+        assert!(message.contains("redis-a-0") && message.contains(said), "{message}");
+        assert_eq!((states(&it)[0], is_ready(&it)), ("Unreadable", false));
+        assert_eq!(it.instances[0].role, None);
+    }
+}
+
+#[test]
+fn b05_f07_garbage_from_a_replica_is_a_condition_and_leaves_the_others_alone() {
+    for said in GARBAGE {
+        let mut seen = observed();
+        seen.instances.get_mut(&pod_name(1)).unwrap().reach = Reach::Alive(said.to_owned());
+        let it = told(&seen);
+        let (stalled, reason, message) = condition(&it, "Stalled");
+        assert!(stalled && reason == "InstanceUnreadable", "{reason}");
+        for word in ["redis-a-1 (10.", said, "spec.image", "7.0 or later"] {
+            assert!(message.contains(word), "{word}: {message}");
+        }
+        assert_eq!(states(&it), ["Serving", "Unreadable", "Synced"]);
+        assert_eq!((it.ready.as_deref(), is_ready(&it)), (Some("2/3"), false));
+        assert!(is(&it, "Available", "Published"));
+    }
+    // at work is not unreadable
+    for said in [
+        "BUSY Redis is busy running a script.",
+        "LOADING Redis is loading the dataset in memory",
+    ] {
+        let mut seen = observed();
+        seen.instances.get_mut(&pod_name(1)).unwrap().reach = Reach::Alive(said.to_owned());
+        let it = told(&seen);
+        assert_eq!(states(&it)[1], "Busy");
+        assert!(!condition(&it, "Stalled").0);
+    }
+}
+
+#[test]
+fn a_resource_without_a_password_says_so() {
+    let (open, mut closed) = (redis(), redis());
+    let password = serde_json::json!({"secretKeyRef": {"name": "login", "key": "password"}});
+    closed.spec.password = Some(serde_json::from_value(password).unwrap());
+    let of = |redis: &Redis| {
+        let seen = observed();
+        status(redis, &seen, &decide(&seen), &[], None)
+    };
+    let (holds, reason, message) = condition(&of(&open), "Unprotected");
+    assert!(
+        holds && reason == "NoPassword" && message.contains("spec.password"),
+        "{message}"
+    );
+    assert!(!is(&of(&closed), "Unprotected", "PasswordSet"));
+    assert!(is_ready(&of(&open)) && is_ready(&of(&closed)));
+}
+
 #[test]
 fn a_lag_is_in_bytes_and_never_below_zero() {
     let mut seen = observed();
