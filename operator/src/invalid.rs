@@ -2,12 +2,16 @@
 
 use crate::controller::Context;
 use crate::error::within;
+use crate::pass::AFTER_FAILURE;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
 use redis_operator_core::api::Redis;
 use serde_json::{Value, json};
+
+/// What is known of it: whether a master takes writes nobody looks at any more.
+const KNOWN: [(&str, &str); 3] = [("Ready", "False"), ("Stalled", "True"), ("Available", "Unknown")];
 
 /// Says on the resource itself what is wrong. Nothing is done to its objects and servers; a change of the resource is
 /// enough to go on.
@@ -17,24 +21,22 @@ pub async fn report(context: &Context, invalid: &InvalidObject) -> Action {
     let kind = ApiResource::erase::<Redis>(&());
     let redises: Api<DynamicObject> = Api::namespaced_with(context.clients.calls.clone(), namespace, &kind);
     let read = within(context.args.api_limit, format!("read Redis {name}"), redises.get(name)).await;
-    let named = read
-        .ok()
-        .and_then(|resource| fault(serde_json::to_value(resource).ok()?));
-    let error = named.unwrap_or_else(|| invalid.error.clone());
     let full_name = format!("{namespace}/{name}");
-    tracing::warn!(redis = full_name, error, "unreadable resource");
-    let conditions = [("Ready", "False"), ("Stalled", "True")];
-    context.metrics.conditions(&full_name, conditions);
-    let message = format!("the resource cannot be read: {error}; correct that field");
-    let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second())
-        .unwrap_or_default()
-        .to_string();
-    let condition = |(kind, status): (&str, &str)| {
-        json!({"type": kind, "status": status, "reason": "Unreadable", "message": message, "lastTransitionTime": now,
-            "observedGeneration": invalid.metadata.generation})
+    context.metrics.conditions(&full_name, KNOWN);
+    let Some(found) = read.ok().and_then(|resource| serde_json::to_value(resource).ok()) else {
+        return Action::requeue(AFTER_FAILURE);
     };
-    let conditions = conditions.map(condition);
-    let patch = Patch::Merge(json!({"status": {"summary": "Unreadable", "conditions": conditions}}));
+    let error = fault(found.clone()).unwrap_or_else(|| invalid.error.clone());
+    let message = format!("the resource cannot be read: {error}; correct that field");
+    let before = found.get("status").cloned().unwrap_or_default();
+    let status = status(&before, invalid.metadata.generation, &message);
+    let mut after = before.clone();
+    json_patch::merge(&mut after, &status);
+    if after == before {
+        return Action::await_change();
+    }
+    tracing::warn!(redis = full_name, error, "unreadable resource");
+    let patch = Patch::Merge(json!({ "status": status }));
     let params = PatchParams::default();
     let call = redises.patch_status(name, &params, &patch);
     if let Err(error) = within(
@@ -47,6 +49,24 @@ pub async fn report(context: &Context, invalid: &InvalidObject) -> Action {
         tracing::warn!(%error, "could not say so on the resource");
     }
     Action::await_change()
+}
+
+/// What the status says from now on; what else was said stays. A transition time changes with its condition's status alone.
+fn status(before: &Value, generation: Option<i64>, message: &str) -> Value {
+    let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default();
+    let before = before.get("conditions").and_then(Value::as_array);
+    let is = |it: &Value, key: &str, value: &str| it.get(key).and_then(Value::as_str) == Some(value);
+    let condition = |(type_, status): (&str, &str)| {
+        let mut all = before.into_iter().flatten();
+        let same = all.find(|it| is(it, "type", type_) && is(it, "status", status));
+        let since = same.and_then(|it| it.get("lastTransitionTime").cloned());
+        json!({"type": type_, "status": status, "reason": "Unreadable", "message": message,
+            "lastTransitionTime": since.unwrap_or_else(|| json!(now)), "observedGeneration": generation})
+    };
+    let others = before.into_iter().flatten();
+    let others = others.filter(|it| !KNOWN.iter().any(|(type_, _)| is(it, "type", type_)));
+    let conditions: Vec<_> = KNOWN.map(condition).into_iter().chain(others.cloned()).collect();
+    json!({"observedGeneration": generation, "summary": "Unreadable", "conditions": conditions})
 }
 
 /// The field that cannot be read, and why: the API machinery itself tells only the latter.
@@ -72,5 +92,50 @@ mod tests {
             "{said}"
         );
         assert_eq!(fault(with("Durability")), None);
+    }
+
+    #[test]
+    fn o05_the_status_is_of_this_generation_and_keeps_what_still_holds() {
+        let then = "2026-01-31T12:00:00Z";
+        let condition = |type_: &str, status: &str| {
+            json!({"type": type_, "status": status, "reason": "r", "message": "m", "lastTransitionTime": then,
+                "observedGeneration": 3})
+        };
+        let kept = condition("Paused", "False");
+        let conditions = [condition("Ready", "True"), condition("Available", "True"), kept.clone()];
+        let before = json!({"conditions": conditions, "master": "redis-a-0"});
+        let first = status(&before, Some(4), "correct it");
+        assert_eq!(first["observedGeneration"], 4);
+        let named = |status: &Value, type_: &str| {
+            let all = status["conditions"].as_array().unwrap();
+            all.iter().find(|it| it["type"] == type_).unwrap().clone()
+        };
+        for (type_, is) in [("Ready", "False"), ("Stalled", "True"), ("Available", "Unknown")] {
+            let it = named(&first, type_);
+            assert_eq!(
+                (&it["status"], &it["reason"]),
+                (&json!(is), &json!("Unreadable")),
+                "{type_}"
+            );
+            assert_eq!(
+                (&it["message"], &it["observedGeneration"]),
+                (&json!("correct it"), &json!(4))
+            );
+            assert_ne!(it["lastTransitionTime"], then, "{type_}");
+        }
+        assert_eq!(named(&first, "Paused"), kept);
+        // told again, of another generation: nothing has turned
+        let mut before = first;
+        for condition in before["conditions"].as_array_mut().unwrap() {
+            condition["lastTransitionTime"] = json!(then);
+        }
+        let again = status(&before, Some(5), "correct it");
+        for condition in again["conditions"].as_array().unwrap() {
+            assert_eq!(condition["lastTransitionTime"], then, "{condition}");
+        }
+        assert_eq!(
+            status(&Value::Null, None, "m")["conditions"].as_array().unwrap().len(),
+            3
+        );
     }
 }
