@@ -80,7 +80,15 @@ prop_compose! {
     fn any_name()(name in "[a-z0-9]([-a-z0-9]{0,43}[a-z0-9])?") -> String { name }
 }
 
+/// As for the other laws.
+fn cases() -> u32 {
+    let given = std::env::var("LAWS_CASES").ok();
+    given.map_or(256, |text| text.parse().unwrap())
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
+
     #[test]
     fn law_12_every_object_is_owned_named_and_labelled(name in any_name(), everything: bool) {
         prop_assume!(!names::RESERVED_ENDINGS.iter().any(|ending| name.ends_with(ending)));

@@ -1,12 +1,13 @@
 //! Anything happens, in any order; then nothing more goes wrong, and the world comes to rest. `LAWS_CASES` sets how many.
 
 use crate::laws::setting;
-use crate::world::{Disk, Fault, Mood, World, pod_name, reasons};
+use crate::world::{Disk, Fault, Mood, Pass, World, pod_name, reasons};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use redis_operator_core::observed::Policy;
 use redis_operator_core::plan::Reason;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// What may happen to a world. Numbers are taken modulo what there is.
@@ -211,8 +212,9 @@ const MAY_BE_ASKED: [Reason; 4] = [
     Reason::TwoMasters,
 ];
 
+/// How many of each kind: three begin in different ways, and share the number.
 fn cases() -> u32 {
-    setting("LAWS_CASES", 2_000) / 10
+    setting("LAWS_CASES", 2_000).div_ceil(3)
 }
 
 #[test]
@@ -267,7 +269,7 @@ fn planned() -> impl Strategy<Value = Event> {
 #[test]
 fn promise_2_a_single_failure_loses_no_write_that_wait_acknowledged() {
     for policy in [Policy::Availability, Policy::Durability] {
-        run(cases() / 2, planned(), |replicas, _, events| {
+        run(setting("LAWS_CASES", 2_000) / 20, planned(), |replicas, _, events| {
             let mut world = World::healthy(replicas + 1);
             world.desired.policy = policy;
             for event in events {
@@ -295,4 +297,50 @@ fn promise_2_a_single_failure_loses_no_write_that_wait_acknowledged() {
             world.assert_nothing_lost();
         });
     }
+}
+
+/// After every prefix of its next plan the operator dies, and another one decides afresh: each pass keeps every law, and
+/// so does what it leads to. Gives the number of prefixes.
+fn die_after_every_prefix(world: &World) -> u64 {
+    let mut whole = world.clone();
+    whole.faults.clear();
+    let begun = whole.steps;
+    whole.pass();
+    let steps = whole.steps - begun;
+    for done in 0..steps {
+        let mut world = world.clone();
+        world.faults.clear();
+        world.faults.insert(begun + done + 1, Fault::CrashBefore);
+        let (_, end) = world.pass();
+        assert_eq!(end, Pass::Crashed, "before step {done}{}", world.story());
+        for _ in 0..FRESH {
+            world.stateful_set();
+            world.flow();
+            world.check();
+            world.pass();
+        }
+        world.check();
+    }
+    steps
+}
+
+/// Passes of the operator that comes after: it takes over, and then goes on.
+const FRESH: u32 = 3;
+
+#[test]
+fn law_10_any_prefix_of_a_plan_and_a_fresh_decision_keep_the_laws() {
+    let (wanted, prefixes) = (u64::from(setting("LAWS_CASES", 2_000)), Cell::new(0));
+    run(setting("LAWS_CASES", 2_000), accident(), |replicas, disk, events| {
+        if prefixes.get() >= wanted {
+            return;
+        }
+        let mut world = World::healthy_on(replicas, disk);
+        for event in events {
+            if matches!(event, Event::Pass) {
+                prefixes.set(prefixes.get() + die_after_every_prefix(&world));
+            }
+            event.happen(&mut world);
+        }
+    });
+    assert!(prefixes.get() >= wanted, "{} of {wanted} prefixes", prefixes.get());
 }

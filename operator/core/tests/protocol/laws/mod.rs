@@ -1,6 +1,7 @@
 //! The laws of `decide` (docs/protocol.md, section 10) over generated observations. `LAWS_CASES` sets how many, 2,000 unless told; `LAWS_SEED` picks others.
 
 mod generate;
+mod healthy;
 mod instances;
 mod order;
 mod permute;
