@@ -80,6 +80,22 @@ fn b01_refused_at_admission_with_a_sentence() -> Result<()> {
     })
 }
 
+/// As `kubectl scale --replicas=0` does, through the scale subresource.
+#[test]
+fn b01_scaling_to_nothing_is_refused_with_a_sentence() -> Result<()> {
+    run("b01s", Needs::Cluster, async |space| {
+        let redis = space.apply("a", spec(1)).await?;
+        for replicas in [0, 21] {
+            let refused = redis.scale(replicas).await.err();
+            let said = format!("{:#}", refused.with_context(|| format!("{replicas} was accepted"))?);
+            ensure!(said.contains("replicas must be from 1 to 20"), "{replicas}: {said}");
+        }
+        let replicas = redis.get().await?.spec.replicas;
+        ensure!(replicas == 1, "{replicas} replicas are wanted");
+        Ok(())
+    })
+}
+
 /// The mistake shows as a condition with these words, a neighbour starts meanwhile, and the remedy is enough.
 pub(crate) async fn put_right(
     space: &Space,
@@ -129,7 +145,7 @@ fn b02_a_secret_that_is_missing_or_unusable() -> Result<()> {
 
 #[test]
 fn b03_directives_that_the_operator_owns() -> Result<()> {
-    run("b03", Needs::Nodes, async |space| {
+    run("b03", Needs::Cluster, async |space| {
         let redis = space
             .apply("a", spec_with(3, json!({ "config": { "maxmemory": "100mb" } })))
             .await?;
@@ -158,7 +174,7 @@ fn b03_directives_that_the_operator_owns() -> Result<()> {
 
 #[test]
 fn b04_r19_an_image_that_does_not_exist_or_is_no_redis() -> Result<()> {
-    run("b04", Needs::Nodes, async |space| {
+    run("b04", Needs::Cluster, async |space| {
         let missing = space
             .apply("missing", spec_with(2, json!({ "image": "localhost/no-such-image:1" })))
             .await?;

@@ -1,16 +1,18 @@
 //! The master's process ends, under writes.
 
-use crate::{GAP, SETTLE, START, kill_master};
+use crate::{GAP, SAY, SETTLE, START, kill_master};
 use anyhow::{Context, Result, ensure};
+use e2e::cluster::Cluster;
 use e2e::fault::{Process, Signal};
 use e2e::harness::{Needs, run, spec, spec_with};
 use e2e::operator;
 use e2e::pod::restarts;
 use e2e::resp::Trouble;
-use e2e::space::until;
+use e2e::space::{Space, call, until};
 use e2e::subject::Subject;
 use e2e::trial::{self, Expect, Verdict};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
 use redis_operator_core::names;
 use serde_json::json;
@@ -26,10 +28,18 @@ const CONNECT: Duration = Duration::from_millis(250);
 fn d01_a_killed_master_is_replaced() -> Result<()> {
     run("d01", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
-        for _ in 0..2 {
+        for told in 1..=2 {
+            redis.settled(START).await?;
+            let counted = failovers(&space.cluster).await?;
             let verdict = trial::run(&redis, Expect::Failover, async |before| kill_master(&redis, before)).await?;
             println!("{}", verdict.line());
             verdict.ensure_smooth(GAP)?;
+            ensure_told(space, told).await?;
+            let now = failovers(&space.cluster).await?;
+            ensure!(
+                now > counted,
+                "the leader's histogram has {now} failovers after {counted}"
+            );
             let said = verdict.last_failover().context("status.lastFailover is empty")?;
             let replaced = verdict.before.master.name_any();
             ensure!(
@@ -42,6 +52,38 @@ fn d01_a_killed_master_is_replaced() -> Result<()> {
         Ok(())
     })
 }
+
+/// One event for each failover, and none of another kind of change.
+async fn ensure_told(space: &Space, failovers: i32) -> Result<()> {
+    until("the events", SAY, async || {
+        let events = space.list::<Event>("").await?;
+        let times = |reason: &str| -> i32 {
+            let all = events.iter().filter(|event| event.reason.as_deref() == Some(reason));
+            all.map(|event| event.series.as_ref().map_or(1, |series| series.count))
+                .sum()
+        };
+        let told = ["FailedOver", "SwitchedOver", "TermBegan"].map(times);
+        ensure!(
+            told == [failovers, 0, 1],
+            "events of failovers, switchovers, other terms: {told:?}"
+        );
+        Ok(true)
+    })
+    .await
+}
+
+/// How many failovers the leader has measured since it leads, as its `/metrics` tells.
+async fn failovers(cluster: &Cluster) -> Result<u64> {
+    let (leader, space) = (operator::leader(cluster).await?.name_any(), operator::NAMESPACE);
+    let path = format!("/api/v1/namespaces/{space}/pods/{leader}:{METRICS}/proxy/metrics");
+    let metrics = call(cluster.client.request_text(http::Request::get(path).body(Vec::new())?)).await?;
+    let mut lines = metrics.lines();
+    let count = lines.find_map(|line| line.strip_prefix("redis_operator_failover_duration_seconds_count "));
+    Ok(count.context("no histogram of failovers")?.trim().parse()?)
+}
+
+/// The port of the operator's `/metrics`.
+const METRICS: u16 = 8080;
 
 #[test]
 fn d01_a_killed_replica_changes_nothing_for_clients() -> Result<()> {

@@ -46,7 +46,7 @@ fn b06_one_name_in_two_namespaces() -> Result<()> {
 
 #[test]
 fn b06_an_object_of_that_name_is_somebody_elses() -> Result<()> {
-    run("b06o", Needs::Nodes, async |space| {
+    run("b06o", Needs::Cluster, async |space| {
         let theirs: ConfigMap = serde_json::from_value(json!({
             "metadata": { "name": names::object("a") }, "data": { "mine": "keep" },
         }))?;

@@ -58,6 +58,27 @@ fn it_has_the_names_that_users_type() {
     );
 }
 
+/// `kubectl scale` changes the field of the scale subresource's path; what it makes of it is admitted like any other spec.
+#[test]
+fn b01_scaling_to_nothing_is_refused_with_a_sentence() {
+    let scale = Redis::crd().spec.versions[0]
+        .subresources
+        .clone()
+        .unwrap()
+        .scale
+        .unwrap();
+    let replicas = scale.spec_replicas_path.trim_start_matches('.').split('.');
+    let field = replicas.fold(schema(), |schema, name| schema["properties"][name].clone());
+    assert_eq!(field["type"], "integer");
+    let rule = json!({
+        "rule": "self >= 1 && self <= 20",
+        "message": "replicas must be from 1 to 20: it counts all data pods, the master included",
+    });
+    let rules = field["x-kubernetes-validations"].as_array().unwrap();
+    let refuses = |it: &Value| it["message"] == rule["message"] && it["rule"] == rule["rule"];
+    assert!(rules.iter().any(refuses), "{rules:?}");
+}
+
 #[test]
 fn numbers_are_integers_and_everything_of_ours_is_described() {
     walk("", &schema(), &mut |place, schema| {
