@@ -86,7 +86,7 @@ fn cargo(arguments: &[&str]) -> Result<(bool, Vec<Message>)> {
 
 /// The ids at which the compiler found an error.
 fn refused(written: &BTreeMap<String, String>) -> Result<BTreeSet<u32>> {
-    let (fine, messages) = cargo(&["check", "--quiet", "--lib"])?;
+    let (fine, messages) = cargo(&["test", "--quiet", "--no-run", "--test=examples"])?;
     let mut ids = BTreeSet::new();
     let mut rest = String::new();
     for error in messages.into_iter().filter_map(|message| message.message) {

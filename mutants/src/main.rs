@@ -35,8 +35,19 @@ fn main() -> Result<()> {
     let switched = compile::switchable(&sources, mutants)?;
     eprintln!("{} of {} mutants are in one build", switched.len(), names.len());
     let tests = run::Tests::learn(&compile::tests()?)?;
-    for mutant in &switched {
-        println!("{}\t{}", tests.try_out(mutant.id)?, mutant.name);
+    let mut alive = vec![];
+    for mutant in switched {
+        match tests.quick(mutant.id)? {
+            Some(outcome) => println!("{outcome}\t{}", mutant.name),
+            None => alive.push(mutant),
+        }
+    }
+    eprintln!("{} are left for the tests that take longer", alive.len());
+    for mutant in &alive {
+        eprintln!("  {}", mutant.name);
+    }
+    for mutant in alive {
+        println!("{}\t{}", tests.slow(mutant.id)?.unwrap_or("missed"), mutant.name);
     }
     Ok(())
 }

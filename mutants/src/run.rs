@@ -70,28 +70,35 @@ impl Tests {
         Ok(Self { binaries })
     }
 
-    /// What becomes of this mutant: `caught`, `timeout` or `missed`.
-    pub(crate) fn try_out(&self, id: u32) -> Result<&'static str> {
-        for slow in [false, true] {
-            for binary in &self.binaries {
-                let is_slow = |test: &&String| binary.takes.get(*test).is_none_or(|seconds| *seconds > QUICK);
-                let tests = binary.reach.get(&id).into_iter().flatten();
-                let tests: Vec<&String> = tests.filter(|test| is_slow(test) == slow).collect();
-                if tests.is_empty() {
-                    continue;
-                }
-                let mut run = command(&binary.path);
-                run.args(["--fail-fast", "--quiet", "--exact"]).args(&tests);
-                let status = run.stdout(Stdio::null()).env("MUTANTS_ON", id.to_string()).status()?;
-                match status.code() {
-                    Some(0) => {}
-                    Some(_) => return Ok("caught"),
-                    None if is_timeout(status) => return Ok("timeout"),
-                    None => return Ok("caught"),
-                }
+    /// What the quick tests make of this mutant: `caught`, `timeout`, or nothing.
+    pub(crate) fn quick(&self, id: u32) -> Result<Option<&'static str>> {
+        self.run(id, |seconds| seconds <= QUICK)
+    }
+
+    /// And the others.
+    pub(crate) fn slow(&self, id: u32) -> Result<Option<&'static str>> {
+        self.run(id, |seconds| seconds > QUICK)
+    }
+
+    fn run(&self, id: u32, which: impl Fn(f64) -> bool) -> Result<Option<&'static str>> {
+        for binary in &self.binaries {
+            let reach = binary.reach.get(&id).into_iter().flatten();
+            let tests: Vec<&String> = reach
+                .filter(|test| binary.takes.get(*test).is_some_and(|it| which(*it)))
+                .collect();
+            if tests.is_empty() {
+                continue;
+            }
+            let mut run = command(&binary.path);
+            run.args(["--fail-fast", "--quiet", "--exact"]).args(&tests);
+            let status = run.stdout(Stdio::null()).env("MUTANTS_ON", id.to_string()).status()?;
+            match status.code() {
+                Some(0) => {}
+                None if is_timeout(status) => return Ok(Some("timeout")),
+                Some(_) | None => return Ok(Some("caught")),
             }
         }
-        Ok("missed")
+        Ok(None)
     }
 }
 
