@@ -123,6 +123,20 @@ impl Local {
         Ok(())
     }
 
+    /// Gives an image of a node another name as well.
+    pub fn tag(&self, node: &str, image: &str, name: &str) -> Result<()> {
+        let tagged = Command::new("ctr")
+            .arg("--address")
+            .arg(self.containerd(node))
+            .args(["--namespace", "k8s.io", "images", "tag", "--force", image, name])
+            .status()?;
+        ensure!(
+            tagged.success(),
+            "image {image} of {node} gets no second name: {tagged}"
+        );
+        Ok(())
+    }
+
     /// The socket of a node's containerd.
     pub fn containerd(&self, node: &str) -> PathBuf {
         PathBuf::from(format!("/run/{}/{node}/containerd.sock", self.name))

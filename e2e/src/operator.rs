@@ -8,6 +8,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
 use std::time::Duration;
 
 /// Deployment, Lease and service account are all called this in `manifests/`.
@@ -40,6 +41,16 @@ pub async fn image(cluster: &Cluster) -> Result<String> {
     operator
         .and_then(|container| container.image)
         .context("the operator has no image")
+}
+
+/// Lets the operator run another image, or the same.
+pub async fn set_image(cluster: &Cluster, image: &str) -> Result<()> {
+    let container = serde_json::json!({ "name": CONTAINER, "image": image });
+    let pod = serde_json::json!({ "spec": { "containers": [container] } });
+    let patch = Patch::Strategic(serde_json::json!({ "spec": { "template": pod } }));
+    let deployments = space(cluster).api::<Deployment>();
+    call(deployments.patch(NAME, &PatchParams::default(), &patch)).await?;
+    Ok(())
 }
 
 /// Who holds the lease, as it says itself.

@@ -166,6 +166,13 @@ impl Filter {
         Ok(filter)
     }
 
+    /// Nothing arrives but what comes from the pod itself.
+    pub fn all(process: &Process) -> Result<Self> {
+        let filter = Self(process.clone());
+        filter.load("input", "iifname != \"lo\" drop")?;
+        Ok(filter)
+    }
+
     fn load(&self, hook: &str, rule: &str) -> Result<()> {
         let rules = format!("table ip outage {{\nchain c {{ type filter hook {hook} priority 0; {rule}; }}\n}}\n");
         let mut child = self.nft(&["-f", "-"]).stdin(Stdio::piped()).spawn()?;

@@ -138,14 +138,20 @@ impl Verdict {
         Ok(())
     }
 
-    /// [`Verdict::ensure_safe`], nothing lost at all, no gap longer than this, and no reader of a healthy replica cut.
-    pub fn ensure_smooth(&self, limit: Duration) -> Result<()> {
+    /// [`Verdict::ensure_safe`], nothing lost at all, and no reader of a healthy replica cut.
+    pub fn ensure_complete(&self) -> Result<()> {
         self.ensure_safe()?;
         ensure!(self.lost(false) == 0, "{} plain writes lost", self.lost(false));
-        let gap = self.gap();
-        ensure!(gap <= limit, "nobody could write for {gap:?}; allowed are {limit:?}");
         let cut = self.healthy_cut();
         ensure!(cut.is_empty(), "readers of healthy replicas were cut: {cut:?}");
+        Ok(())
+    }
+
+    /// [`Verdict::ensure_complete`], and no gap longer than this.
+    pub fn ensure_smooth(&self, limit: Duration) -> Result<()> {
+        self.ensure_complete()?;
+        let gap = self.gap();
+        ensure!(gap <= limit, "nobody could write for {gap:?}; allowed are {limit:?}");
         Ok(())
     }
 

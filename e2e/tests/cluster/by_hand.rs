@@ -1,37 +1,47 @@
 //! What people ask for by annotations, under writes.
 
 use crate::roll::ensure_replaced;
-use crate::{GAP, PLANNED_GAP, SAY, SETTLE, START};
+use crate::{GAP, PLANNED_GAP, SAY, SETTLE, START, WARM_UP};
 use anyhow::{Context, Result, ensure};
-use e2e::harness::{Needs, run, spec};
+use e2e::harness::{Needs, run, spec, spec_with};
 use e2e::log;
+use e2e::outage::Filter;
 use e2e::space::until;
 use e2e::subject::Subject;
 use e2e::trial::{self, Expect};
 use kube::ResourceExt;
-use redis_operator_core::api::Answer;
+use redis_operator_core::api::{Answer, Redis};
 use redis_operator_core::names;
 use serde_json::json;
 
-/// Waits until a switchover is answered in this way; the answer.
-async fn answered(redis: &Subject, outcome: &str) -> Result<Answer> {
+/// Waits until a wish has come to its end; the answer.
+async fn answered(redis: &Subject, wish: &str) -> Result<Answer> {
     let mut found = None;
-    until(&format!("a switchover to be {outcome}"), SAY, async || {
-        let answer = redis.get().await?.status.and_then(|status| status.switchover);
-        ensure!(
-            answer.as_ref().and_then(|answer| answer.outcome.as_deref()) == Some(outcome),
-            "{answer:?}"
-        );
-        found = answer;
+    until(&format!("the wish for {wish} to be answered"), SAY, async || {
+        let status = redis.get().await?.status;
+        let answer = status.and_then(|status| status.switchover).context("no answer")?;
+        let ended = answer.outcome.as_deref().is_some_and(|outcome| outcome != "Begun");
+        ensure!(ended && answer.request.as_deref() == Some(wish), "{answer:?}");
+        found = Some(answer);
         Ok(true)
     })
     .await?;
     found.context("answered")
 }
 
+/// Asks for a switchover, and waits until it ends in this way, for this reason.
+pub(crate) async fn ask(redis: &Subject, wish: &str, outcome: &str, why: &str) -> Result<()> {
+    redis.annotate(names::ANNOTATION_SWITCHOVER, Some(wish)).await?;
+    let answer = answered(redis, wish).await?;
+    let (how, reason) = (answer.outcome.as_deref(), answer.reason.clone().unwrap_or_default());
+    ensure!(how == Some(outcome) && reason.contains(why), "{wish}: {answer:?}");
+    println!("{wish} {outcome}: {reason}");
+    Ok(())
+}
+
 #[test]
-fn r06_a_switchover_that_is_asked_for_is_done_once_or_refused() -> Result<()> {
-    run("r06", Needs::Nodes, async |space| {
+fn a_switchover_that_is_asked_for_is_done_once() -> Result<()> {
+    run("hand", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         let verdict = trial::run(&redis, Expect::Failover, async |_| {
             let at = log::now();
@@ -40,21 +50,81 @@ fn r06_a_switchover_that_is_asked_for_is_done_once_or_refused() -> Result<()> {
         })
         .await?;
         println!("{}", verdict.line());
-        let answer = answered(&redis, "Done").await?;
-        ensure!(answer.request.as_deref() == Some("redis-a-2"), "{answer:?}");
+        let answer = answered(&redis, "redis-a-2").await?;
+        ensure!(answer.outcome.as_deref() == Some("Done"), "{answer:?}");
         let master = verdict.after.master.name_any();
         ensure!(master == "redis-a-2", "{master} is master");
         verdict.ensure_smooth(GAP)?;
-        redis.annotate(names::ANNOTATION_SWITCHOVER, Some("redis-a-7")).await?;
-        let reason = answered(&redis, "Refused").await?.reason.unwrap_or_default();
-        ensure!(reason.contains("there is no pod redis-a-7"), "{reason}");
         let settled = redis.settled(SETTLE).await?;
-        ensure!(settled.record.term == verdict.after.record.term, "something was done");
+        ensure!(settled.record.term == verdict.after.record.term, "it was done again");
         Ok(())
     })
 }
 
-/// A restart is a roll; an annotation that is removed does not cause another one.
+/// Each is answered with its reason, and the master stays.
+#[test]
+fn what_cannot_be_is_refused_and_one_that_is_behind_fails() -> Result<()> {
+    run("refused", Needs::Nodes, async |space| {
+        let never = json!({ "priorities": [{ "priority": 0, "ordinals": [2] }] });
+        let redis = space.apply("a", spec_with(3, never)).await?;
+        space.apply("b", spec(1)).await?.settled(START).await?;
+        let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |before| {
+            let at = log::now();
+            let master = before.master.name_any();
+            for (wish, why) in [
+                ("redis-a-7", "there is no pod redis-a-7"),
+                ("redis-b-0", "name one of redis-a-0, redis-a-1, redis-a-2, or any"),
+                (master.as_str(), "is the master already"),
+                ("redis-a-2", "has priority 0"),
+            ] {
+                ask(&redis, wish, "Refused", why).await?;
+            }
+            let behind = redis.pod(1).await?;
+            let filter = Filter::to(&redis.process(&before.master)?, &[behind])?;
+            ask(&redis, "redis-a-1", "Failed", "did not catch up").await?;
+            drop(filter);
+            Ok(at)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        let (before, after) = (verdict.before.record.term, verdict.after.record.term);
+        ensure!(before == after, "term {after} after term {before}");
+        verdict.ensure_complete()
+    })
+}
+
+/// A wish that comes while another change of master goes on counts when that has ended.
+#[test]
+fn the_later_of_two_wishes_counts_and_so_does_one_in_a_failover() -> Result<()> {
+    run("wishes", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |_| {
+            let at = log::now();
+            redis.annotate(names::ANNOTATION_SWITCHOVER, Some("redis-a-1")).await?;
+            ask(&redis, "redis-a-2", "Done", "redis-a-2 is master").await?;
+            Ok(at)
+        })
+        .await?;
+        println!("two: {}", verdict.line());
+        let master = verdict.after.master.name_any();
+        ensure!(master == "redis-a-2", "{master} is master");
+        verdict.ensure_complete()?;
+        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |before| {
+            let at = crate::kill_master(&redis, before)?;
+            redis.annotate(names::ANNOTATION_SWITCHOVER, Some("redis-a-1")).await?;
+            let answer = answered(&redis, "redis-a-1").await?;
+            println!("in a failover: {answer:?}");
+            Ok(at)
+        })
+        .await?;
+        println!("in a failover: {}", verdict.line());
+        let master = verdict.after.master.name_any();
+        ensure!(master == "redis-a-1", "{master} is master");
+        verdict.ensure_safe()
+    })
+}
+
+/// A restart is a roll. A switchover that is asked for in the same breath is done once, before the roll or in its middle.
 #[test]
 fn r04_a_restart_that_is_asked_for_replaces_every_pod() -> Result<()> {
     run("r04r", Needs::Nodes, async |space| {
@@ -62,7 +132,9 @@ fn r04_a_restart_that_is_asked_for_replaces_every_pod() -> Result<()> {
         let time = "2026-01-31T12:00:00Z";
         let verdict = trial::run(&redis, Expect::Failover, async |_| {
             let at = log::now();
-            redis.annotate(names::ANNOTATION_RESTART, Some(time)).await?;
+            let wishes = json!({ names::ANNOTATION_RESTART: time, names::ANNOTATION_SWITCHOVER: "redis-a-1" });
+            let both = json!({ "metadata": { "annotations": wishes } });
+            space.merge::<Redis>("a", both).await?;
             Ok(at)
         })
         .await?;
@@ -77,13 +149,15 @@ fn r04_a_restart_that_is_asked_for_replaces_every_pod() -> Result<()> {
             restart.request.as_deref() == Some(time) && restart.outcome.as_deref() == Some("Done"),
             "{restart:?}"
         );
+        let switched = answered(&redis, "redis-a-1").await?;
+        ensure!(switched.outcome.as_deref() == Some("Done"), "{switched:?}");
         verdict.ensure_smooth(PLANNED_GAP)
     })
 }
 
 #[test]
-fn o10_a_paused_resource_is_left_alone_and_fails_over() -> Result<()> {
-    run("o10p", Needs::Nodes, async |space| {
+fn a_paused_resource_is_left_alone_and_fails_over() -> Result<()> {
+    run("paused", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         redis.settled(START).await?;
         redis.annotate(names::ANNOTATION_PAUSED, Some("yes")).await?;

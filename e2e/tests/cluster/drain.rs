@@ -2,12 +2,13 @@
 
 use crate::{PLANNED_GAP, SAY, SETTLE, START};
 use anyhow::{Context, Result, ensure};
-use e2e::drain::{Cordon, drain};
+use e2e::drain::{Cordon, drain, evict};
 use e2e::harness::{Needs, run, spec};
 use e2e::log;
 use e2e::pod::node;
 use e2e::space::{call, until};
 use e2e::trial::{self, Expect};
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
@@ -35,6 +36,42 @@ fn r01_r02_each_node_in_turn_is_drained() -> Result<()> {
                 let settled = drain(&redis, node, SETTLE).await?;
                 println!("r02d: {node} is drained; master {}", settled.master.name_any());
             }
+            Ok(at)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        verdict.ensure_smooth(PLANNED_GAP)
+    })
+}
+
+/// For how long somebody tries to empty every node.
+const IN_VAIN: Duration = Duration::from_secs(15);
+
+/// No pod has another place to go to: one goes, as the budget allows, and the others serve on until there are places again.
+#[test]
+fn r02_all_nodes_are_drained_at_once() -> Result<()> {
+    run("r02a", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+            let at = log::now();
+            let mut cordons = vec![];
+            // the master's last: it has nowhere to go
+            for pod in before.replicas.iter().chain([&before.master]) {
+                cordons.push(Cordon::on(&space.cluster, node(pod)).await?);
+            }
+            // and is the first that is evicted: the budget lets one go
+            let drains = before.pods().map(|pod| evict(&redis, node(pod), SETTLE));
+            let drained = timeout(IN_VAIN, try_join_all(drains)).await;
+            for cordon in cordons {
+                cordon.off().await?;
+            }
+            ensure!(drained.is_err(), "every node is empty: {drained:?}");
+            let pods = redis.pods().await?;
+            let stayed = before
+                .replicas
+                .iter()
+                .filter(|it| pods.iter().any(|pod| pod.uid() == it.uid()));
+            ensure!(stayed.count() == 2, "more than the master went");
             Ok(at)
         })
         .await?;

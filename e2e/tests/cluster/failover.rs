@@ -236,8 +236,8 @@ fn d15_a_sidecar_that_crash_loops_does_not_count() -> Result<()> {
 }
 
 #[test]
-fn d14_two_masters_of_different_resources_die_together() -> Result<()> {
-    run("d14", Needs::Nodes, async |space| {
+fn two_masters_of_different_resources_die_together() -> Result<()> {
+    run("two", Needs::Nodes, async |space| {
         let (one, other) = (space.apply("a", spec(3)).await?, space.apply("b", spec(3)).await?);
         let also = other.settled(START).await?;
         let verdict = trial::run(&one, Expect::Failover, async |before| {

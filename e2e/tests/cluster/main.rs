@@ -6,6 +6,7 @@
 mod alone;
 mod bad_input;
 mod by_hand;
+mod candidates;
 mod control;
 mod control_plane;
 mod crash;
@@ -14,7 +15,9 @@ mod failover;
 mod lifecycle;
 mod load;
 mod neighbours;
+mod objects;
 mod operator;
+mod readiness;
 mod restart;
 mod roll;
 mod scaling;

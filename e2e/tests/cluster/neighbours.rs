@@ -1,9 +1,10 @@
 //! Resources among others: namesakes, other people's objects, a neighbour that nobody can read.
 
 use crate::bad_input::put_right;
-use crate::{SAY, SETTLE, START, WARM_UP, kill_master};
+use crate::{GAP, SAY, SETTLE, START, WARM_UP, kill_master};
 use anyhow::{Context, Result, ensure};
 use e2e::harness::{Needs, image, run, spec, spec_with};
+use e2e::outage::Filter;
 use e2e::space::{Space, call, until};
 use e2e::subject::{Settled, Subject};
 use e2e::trial::{self, Expect};
@@ -63,6 +64,30 @@ fn b06_an_object_of_that_name_is_somebody_elses() -> Result<()> {
             Ok(())
         })
         .await
+    })
+}
+
+/// Whatever is sent to the neighbour's pods vanishes: calls to them last until their deadlines.
+#[test]
+fn o03_a_black_hole_delays_no_neighbours_failover() -> Result<()> {
+    run("o03", Needs::Nodes, async |space| {
+        let (redis, hole) = (space.apply("a", spec(3)).await?, space.apply("b", spec(3)).await?);
+        let before = hole.settled(START).await?;
+        let mut filters = vec![];
+        let verdict = trial::run(&redis, Expect::Failover, async |settled| {
+            for pod in before.pods() {
+                filters.push(Filter::all(&hole.process(pod)?)?);
+            }
+            println!("o03: {}", hole.says(&["redis-b-0 does not answer"], SAY).await?);
+            kill_master(&redis, settled)
+        })
+        .await?;
+        drop(filters);
+        println!("o03: {}", verdict.line());
+        verdict.ensure_smooth(GAP)?;
+        let after = hole.settled(SETTLE).await?;
+        ensure!(after.record.master == before.record.master, "{:?}", after.record);
+        Ok(())
     })
 }
 

@@ -11,7 +11,7 @@ use e2e::outage;
 use e2e::pod::restarts;
 use e2e::space::{call, until};
 use e2e::trial::{self, Expect};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use kube::{Api, ResourceExt};
 use redis_operator_core::names;
@@ -65,22 +65,29 @@ fn d03_d13_an_operator_that_begins_in_the_middle_of_a_script_or_of_a_stall() -> 
     })
 }
 
-/// A new template for the operator's pods is what a new image is to Kubernetes.
+/// There and back: a version after this one, and the one before it.
 #[test]
-fn r13_a_new_operator_restarts_no_instance() -> Result<()> {
+fn r13_a_new_operator_image_restarts_no_instance() -> Result<()> {
     run("r13", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
+        let cluster = &space.cluster;
+        let image = operator::image(cluster).await?;
+        let newer = format!("{image}-newer");
+        let nodes = Api::<Node>::all(cluster.client.clone());
+        for node in call(nodes.list(&Default::default())).await?.items {
+            cluster.local()?.tag(&node.name_any(), &image, &newer)?;
+        }
         let verdict = trial::run(&redis, Expect::SameMaster, async |_| {
             let at = log::now();
-            let annotations = json!({ "e2e/rolled-at": at.to_string() });
-            let template = json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } });
-            operator::space(&space.cluster)
-                .merge::<Deployment>(operator::NAME, template)
-                .await?;
-            operator::ready(&space.cluster, SETTLE).await?;
+            for image in [&newer, &image] {
+                operator::set_image(cluster, image).await?;
+                operator::ready(cluster, SETTLE).await?;
+            }
             Ok(at)
         })
-        .await?;
+        .await;
+        operator::set_image(cluster, &image).await?;
+        let verdict = verdict?;
         println!("{}", verdict.line());
         for (before, after) in verdict.before.pods().zip(verdict.after.pods()) {
             ensure!(before.uid() == after.uid(), "{} was replaced", before.name_any());

@@ -1,17 +1,21 @@
 //! A changed spec reaches every pod under writes, and nothing is lost, plain writes included.
 
+use crate::silence::ensure_stalled;
 use crate::{PLANNED_GAP, SAY, SETTLE, START, WARM_UP};
 use anyhow::{Result, ensure};
-use e2e::harness::{Needs, run, spec};
+use e2e::harness::{Needs, run, spec, spec_with};
 use e2e::log;
 use e2e::pod::restarts;
 use e2e::rolled::{Middle, begin, uids};
 use e2e::space::until;
 use e2e::subject::Settled;
 use e2e::trial::{self, Expect, Verdict};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use redis_operator_core::names;
 use serde_json::json;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// Everybody was replaced once, and nobody restarted beside that.
 pub(crate) fn ensure_replaced(verdict: &Verdict) -> Result<()> {
@@ -60,6 +64,67 @@ fn r04_r08_a_changed_spec_is_rolled_out() -> Result<()> {
     })
 }
 
+/// Nobody else may be master: the former one keeps its pod, whatever the spec says, and the roll ends once somebody may.
+#[test]
+fn r06_a_roll_whose_switchover_is_refused_leaves_the_master_alone() -> Result<()> {
+    run("r06", Needs::Nodes, async |space| {
+        let never = json!({ "priorities": [{ "priority": 0, "ordinals": [1, 2] }] });
+        let redis = space.apply("a", spec_with(3, never)).await?;
+        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |before| {
+            let at = begin(&redis).await?;
+            let why = [
+                "redis-a-0 does not follow the present spec",
+                "redis-a-1 has priority 0",
+                "redis-a-2 has priority 0",
+            ];
+            println!("r06: {}", redis.says(&why, SETTLE).await?);
+            let master = redis.pod(0).await?;
+            ensure!(
+                master.uid() == before.master.uid()
+                    && master.metadata.deletion_timestamp.is_none()
+                    && restarts(&master, names::CONTAINER_REDIS) == 0,
+                "the master was not left alone: {:?}",
+                master.metadata
+            );
+            redis.change(json!({ "priorities": null })).await?;
+            Ok(at)
+        })
+        .await?;
+        ensure_replaced(&verdict)?;
+        verdict.ensure_complete()
+    })
+}
+
+/// Ten changes in as many seconds, to and fro, and more pods in the middle of what follows: the last word counts, for all.
+#[test]
+fn r04_a_spec_that_goes_back_and_forth_and_a_scale_in_the_middle() -> Result<()> {
+    run("r04f", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        let turned = |n: usize| if n.is_multiple_of(2) { "to" } else { "fro" };
+        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |_| {
+            let at = log::now();
+            for n in 0..10 {
+                redis
+                    .change(json!({ "podAnnotations": { "turned": turned(n) } }))
+                    .await?;
+                sleep(Duration::from_secs(1)).await;
+            }
+            redis.scale(4).await?;
+            Ok(at)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        let pods: Vec<_> = verdict.after.pods().collect();
+        let last = |pod: &&&Pod| pod.annotations().get("turned").map(String::as_str) == Some(turned(9));
+        ensure!(
+            pods.len() == 4 && pods.iter().filter(last).count() == 4,
+            "not all of 4 pods follow the last change: {:?}",
+            pods.iter().map(|pod| pod.annotations()).collect::<Vec<_>>()
+        );
+        verdict.ensure_complete()
+    })
+}
+
 /// In memory, and never fewer copies than wanted: one pod more runs as long as it takes.
 #[test]
 fn r04_one_and_two_pods_in_memory_are_rolled() -> Result<()> {
@@ -101,6 +166,7 @@ fn r05_r19_a_spec_that_cannot_start_stops_and_goes_back() -> Result<()> {
                 )
                 .await?;
             println!("r05: {said}");
+            ensure_stalled(&redis, "RollStuck").await?;
             let (old, now) = (uids(before), redis.pods().await?);
             let same = now
                 .iter()

@@ -1,11 +1,10 @@
 //! `kubectl scale`, under writes.
 
 use crate::{GAP, SETTLE, START};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::harness::{Needs, run, spec};
 use e2e::log;
 use e2e::trial::{self, Expect};
-use kube::ResourceExt;
 
 #[test]
 fn r03_three_five_three() -> Result<()> {
@@ -35,21 +34,34 @@ fn r03_three_five_three() -> Result<()> {
     })
 }
 
-/// Each leave is finished before the next one begins, and writes go on.
+/// Each leave is finished before the next one begins, and writes go on: with one instance left those that wait for nobody.
 #[test]
-fn r18_five_to_two() -> Result<()> {
+fn r18_r17_five_two_one_and_back() -> Result<()> {
     run("r18", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(5)).await?;
         let verdict = trial::run(&redis, Expect::SameMaster, async |_| {
             let at = log::now();
-            redis.scale(2).await?;
+            for (replicas, quorum) in [(2, 1), (1, 0)] {
+                redis.scale(replicas).await?;
+                let left = redis.settled(SETTLE).await?;
+                let found = left.record.quorum;
+                ensure!(found == quorum, "a quorum of {found} with {replicas} instances");
+            }
+            redis.scale(5).await?;
             Ok(at)
         })
         .await?;
         println!("{}", verdict.line());
-        let left: Vec<String> = verdict.after.pods().map(ResourceExt::name_any).collect();
-        ensure!(left.len() == 2, "{left:?}");
-        verdict.ensure_smooth(GAP)
+        ensure!(
+            verdict.after.replicas.len() == 4 && verdict.after.record.quorum == 2,
+            "{:?}",
+            verdict.after.record
+        );
+        verdict.ensure_complete()?;
+        let plain = verdict.accounts.iter().find(|account| account.wait.is_none());
+        let gap = plain.context("nobody wrote without WAIT")?.gap.length();
+        ensure!(gap <= GAP, "nobody could write for {gap:?}");
+        Ok(())
     })
 }
 

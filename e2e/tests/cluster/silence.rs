@@ -243,7 +243,7 @@ fn d04_d18_only_the_operator_is_cut_off_from_the_master() -> Result<()> {
     })
 }
 
-async fn ensure_stalled(redis: &Subject, reason: &str) -> Result<()> {
+pub(crate) async fn ensure_stalled(redis: &Subject, reason: &str) -> Result<()> {
     let status = redis.get().await?.status.unwrap_or_default();
     let stalled = status
         .conditions
@@ -254,7 +254,7 @@ async fn ensure_stalled(redis: &Subject, reason: &str) -> Result<()> {
     Ok(())
 }
 
-fn ensure_same_term(verdict: &Verdict) -> Result<()> {
+pub(crate) fn ensure_same_term(verdict: &Verdict) -> Result<()> {
     let (before, after) = (verdict.before.record.term, verdict.after.record.term);
     ensure!(before == after, "term {after} after term {before}");
     Ok(())

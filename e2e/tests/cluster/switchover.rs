@@ -1,15 +1,17 @@
 //! Planned changes of master, under writes: nothing is lost, plain writes included.
 
-use crate::{PLANNED_GAP, SETTLE, START, kill_master};
+use crate::{PLANNED_GAP, SETTLE, START, WARM_UP, kill_master};
 use anyhow::{Context, Result, ensure};
 use e2e::fault::Signal;
-use e2e::harness::{Needs, run, spec};
+use e2e::harness::{Needs, run, spec, spec_with};
 use e2e::log;
-use e2e::space::call;
+use e2e::space::{call, until};
 use e2e::trial::{self, Expect, Verdict};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::EvictParams;
 use kube::{Api, ResourceExt};
+use serde_json::json;
+use std::time::{Duration, Instant};
 
 #[test]
 fn r01_a_master_whose_pod_is_deleted_hands_over() -> Result<()> {
@@ -68,6 +70,40 @@ fn r03_a_master_that_is_scaled_away_hands_over() -> Result<()> {
         .await?;
         ensure!(verdict.after.pods().count() == 2, "pods are left");
         ensure_handed_over(&verdict)
+    })
+}
+
+/// A preStop hook that holds its server up does so for as long as this.
+const HELD_UP: Duration = Duration::from_secs(10);
+
+/// Nobody is left to hand over to: nothing is held up, and what was acknowledged comes back from the volumes.
+#[test]
+fn r17_all_pods_that_are_deleted_at_once_go_at_once() -> Result<()> {
+    run("r17a", Needs::Nodes, async |space| {
+        let storage = json!({ "size": "1Gi", "storageClassName": "local", "whenDeleted": "Delete" });
+        let config = json!({ "appendonly": "yes", "appendfsync": "always" });
+        let stored = json!({ "config": config, "storage": storage });
+        let redis = space.apply("a", spec_with(3, stored)).await?;
+        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |before| {
+            let (at, begun) = (log::now(), Instant::now());
+            for pod in before.pods() {
+                space.remove(pod, None).await?;
+            }
+            let former: Vec<_> = before.pods().filter_map(ResourceExt::uid).collect();
+            until("all of them to be gone", HELD_UP, async || {
+                let pods = redis.pods().await?;
+                Ok(!pods
+                    .iter()
+                    .filter_map(ResourceExt::uid)
+                    .any(|uid| former.contains(&uid)))
+            })
+            .await?;
+            println!("r17: gone after {:.1} s", begun.elapsed().as_secs_f64());
+            Ok(at)
+        })
+        .await?;
+        println!("{}", verdict.line());
+        verdict.ensure_complete()
     })
 }
 

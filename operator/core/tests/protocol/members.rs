@@ -446,3 +446,33 @@ fn r18_who_went_astray_is_told_also_while_another_one_leaves() {
     world.settle_for(Duration::from_secs(1));
     assert_eq!(world.master(), 0);
 }
+
+/// The kubelet lets one that crashed often wait for up to five minutes, whatever has become of the cause.
+#[test]
+fn a_replica_in_a_long_back_off_is_replaced_after_half_a_minute_and_not_before() {
+    let backing_off = |restarts: u32| {
+        let mut world = World::healthy(3);
+        for _ in 0..restarts {
+            world.restart(2);
+            world.settle();
+        }
+        world.kill(2);
+        world.pod_mut(2).waiting = Some("CrashLoopBackOff".to_owned());
+        world
+    };
+    let uid = |world: &World| world.pods.get(&pod_name(2)).map(|pod| pod.uid.clone());
+    let mut world = backing_off(4);
+    let stuck = uid(&world);
+    world.settle_for(Duration::from_secs(29));
+    assert_eq!(uid(&world), stuck, "the kubelet may try by itself");
+    let took = world.until(|world| uid(world) != stuck);
+    assert!(took <= Duration::from_secs(2), "{took:?}{}", world.story());
+    world.settle();
+    assert_eq!(world.master(), 0);
+    world.assert_nothing_lost();
+
+    let mut seldom = backing_off(3);
+    let stuck = uid(&seldom);
+    seldom.settle_for(Duration::from_secs(300));
+    assert_eq!(uid(&seldom), stuck, "its back-off is short");
+}

@@ -293,7 +293,7 @@ fn r06_the_master_dies_or_hangs_at_any_moment_of_a_roll() {
 }
 
 #[test]
-fn d09_a_master_on_a_cordoned_node_hands_over_once() {
+fn e18_a_master_on_a_cordoned_node_hands_over_once() {
     let mut world = World::healthy(3);
     for ordinal in [0, 1] {
         world.pod_mut(ordinal).evacuating = Some("the node is cordoned".to_owned());

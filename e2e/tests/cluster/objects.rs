@@ -1,0 +1,106 @@
+//! Objects that cannot be put right, and a master that dies meanwhile.
+
+use crate::{GAP, SAY, SETTLE, START, kill_master};
+use anyhow::{Result, ensure};
+use e2e::harness::{Needs, run, spec};
+use e2e::outage;
+use e2e::space::{Space, call, until};
+use e2e::subject::Subject;
+use e2e::trial::{self, Expect};
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy as Policy, ValidatingAdmissionPolicyBinding as Binding,
+};
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use redis_operator_core::names;
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// One object may not be created, and somebody edits another one as often as it is put right.
+#[test]
+fn o02_a_failover_waits_for_no_object_that_is_refused_or_quarrelled_over() -> Result<()> {
+    run("o02", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(3)).await?;
+        redis.settled(START).await?;
+        let refused = refuse_budgets(space).await;
+        let trial = async {
+            refused?;
+            call(
+                space
+                    .api::<PodDisruptionBudget>()
+                    .delete(&names::object("a"), &DeleteParams::default()),
+            )
+            .await?;
+            println!(
+                "o02: {}",
+                redis.says(&[names::object("a").as_str(), "not now"], SAY).await?
+            );
+            trial::run(&redis, Expect::Failover, async |before| {
+                let quarrel = tokio::spawn(quarrel(redis.clone()));
+                let at = kill_master(&redis, before)?;
+                let published = outage::another_published(&redis, before).await;
+                ensure!(!quarrel.is_finished(), "nobody quarrelled");
+                quarrel.abort();
+                published.map(|()| at)
+            })
+            .await
+        }
+        .await;
+        allow_budgets(space).await?;
+        let verdict = trial?;
+        println!("o02: {}", verdict.line());
+        verdict.ensure_smooth(GAP)?;
+        until("the budget to be back", SETTLE, async || {
+            call(space.api::<PodDisruptionBudget>().get(&names::object("a"))).await?;
+            Ok(true)
+        })
+        .await
+    })
+}
+
+/// Refuses every disruption budget of the namespace, and waits until that is so.
+async fn refuse_budgets(space: &Space) -> Result<()> {
+    let rule = json!({
+        "apiGroups": ["policy"], "apiVersions": ["v1"], "resources": ["poddisruptionbudgets"], "operations": ["CREATE"],
+    });
+    let here = json!({ "matchLabels": { "kubernetes.io/metadata.name": space.name } });
+    let policy = json!({ "metadata": { "name": space.name }, "spec": {
+        "matchConstraints": { "resourceRules": [rule], "namespaceSelector": here },
+        "validations": [{ "expression": "false", "message": "not now" }],
+    } });
+    let binding = json!({ "metadata": { "name": space.name }, "spec": {
+        "policyName": space.name, "validationActions": ["Deny"],
+    } });
+    let (client, post) = (&space.cluster.client, PostParams::default());
+    call(Api::<Policy>::all(client.clone()).create(&post, &serde_json::from_value(policy)?)).await?;
+    call(Api::<Binding>::all(client.clone()).create(&post, &serde_json::from_value(binding)?)).await?;
+    let probe: PodDisruptionBudget = serde_json::from_value(json!({ "metadata": { "name": "probe" } }))?;
+    let dry = PostParams { dry_run: true, ..post };
+    until("budgets to be refused", SAY, async || {
+        let tried = call(space.api::<PodDisruptionBudget>().create(&dry, &probe)).await;
+        Ok(tried.is_err_and(|error| format!("{error:#}").contains("not now")))
+    })
+    .await
+}
+
+async fn allow_budgets(space: &Space) -> Result<()> {
+    let (client, gone) = (&space.cluster.client, DeleteParams::default());
+    call(Api::<Binding>::all(client.clone()).delete(&space.name, &gone)).await?;
+    call(Api::<Policy>::all(client.clone()).delete(&space.name, &gone)).await?;
+    Ok(())
+}
+
+/// Edits a label that is the operator's, until it is aborted, or cannot.
+async fn quarrel(redis: Subject) -> Result<()> {
+    let services = redis.space.api::<Service>();
+    for number in 0_u64.. {
+        let labels = json!({ "app.kubernetes.io/part-of": number.to_string() });
+        let patch = Patch::Merge(json!({ "metadata": { "labels": labels } }));
+        call(services.patch(&names::object(&redis.name), &PatchParams::default(), &patch)).await?;
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
