@@ -150,7 +150,7 @@ async fn held_connections_are_counted() {
             "metadata": { "name": format!("redis-x-{ordinal}"), "uid": "u", "labels": { "redis": "x" } }
         });
         let pod = serde_json::from_value(pod).unwrap();
-        let mut instance = pods::instance(&pod, "x", None).unwrap();
+        let mut instance = pods::instance(&pod, &pods::Owner::of(&redis("x")), None, None).unwrap();
         instance.attached = ordinal > 0;
         seen.instances.insert(instance.pod.clone(), instance);
     }

@@ -42,7 +42,7 @@ pub async fn converge(
     }
     let password = password(context, held, redis, &resource.namespace).await;
     let known = password.is_ok();
-    let mut troubles: Vec<_> = password.as_ref().err().map(unusable).into_iter().collect();
+    let mut troubles: Vec<_> = password.as_ref().err().map(|it| unusable(it)).into_iter().collect();
     let built = match desired(context, resource, held, redis, seen, &live, password.ok().flatten()) {
         Ok(built) => built,
         Err(trouble) => {
@@ -68,10 +68,10 @@ pub async fn converge(
     troubles
 }
 
-fn unusable(message: &String) -> Trouble {
+fn unusable(message: &str) -> Trouble {
     Trouble {
         reason: "PasswordUnusable".to_owned(),
-        message: message.clone(),
+        message: message.to_owned(),
     }
 }
 

@@ -7,7 +7,6 @@
     clippy::string_slice
 )]
 
-#[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 
 use redis_operator::shortage;
