@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod counted;
 pub mod drain;
 pub mod fault;
+pub mod filter;
 pub mod harness;
 pub mod health;
 pub mod history;

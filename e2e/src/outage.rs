@@ -7,12 +7,10 @@ use crate::operator;
 use crate::pod::{address, node};
 use crate::space::until;
 use crate::subject::{Settled, Subject};
-use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::Pod;
+use anyhow::{Result, ensure};
 use kube::ResourceExt;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -132,82 +130,6 @@ impl Drop for Killed {
             eprintln!("{error:#}");
         }
     }
-}
-
-/// Packets that a pod does not get, or cannot send. They pass again when this is dropped.
-#[must_use]
-pub struct Filter(Process);
-
-/// What becomes of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It vanishes.
-    Dropped,
-    /// It is answered with a reset, as by a firewall that rejects.
-    Reset,
-}
-
-impl Filter {
-    /// What these pods send to the process does not arrive.
-    pub fn from(process: &Process, pods: &[Pod], fate: Fate) -> Result<Self> {
-        let fate = match fate {
-            Fate::Dropped => "drop",
-            Fate::Reset => "meta l4proto tcp reject with tcp reset",
-        };
-        let filter = Self(process.clone());
-        filter.load("input", &format!("ip saddr {{ {} }} {fate}", addresses(pods)?))?;
-        Ok(filter)
-    }
-
-    /// What the process sends to these pods does not arrive.
-    pub fn to(process: &Process, pods: &[Pod]) -> Result<Self> {
-        let filter = Self(process.clone());
-        filter.load("output", &format!("ip daddr {{ {} }} drop", addresses(pods)?))?;
-        Ok(filter)
-    }
-
-    /// Nothing arrives but what comes from the pod itself.
-    pub fn all(process: &Process) -> Result<Self> {
-        let filter = Self(process.clone());
-        filter.load("input", "iifname != \"lo\" drop")?;
-        Ok(filter)
-    }
-
-    fn load(&self, hook: &str, rule: &str) -> Result<()> {
-        let rules = format!("table ip outage {{\nchain c {{ type filter hook {hook} priority 0; {rule}; }}\n}}\n");
-        let mut child = self.nft(&["-f", "-"]).stdin(Stdio::piped()).spawn()?;
-        child.stdin.take().context("a pipe")?.write_all(rules.as_bytes())?;
-        ensure!(child.wait()?.success(), "nft refuses {rules}");
-        Ok(())
-    }
-
-    fn nft(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command
-            .args(["--target", &self.0.pid.to_string(), "--net", "nft"])
-            .args(args);
-        command
-    }
-}
-
-impl Drop for Filter {
-    fn drop(&mut self) {
-        let gone = self.nft(&["delete", "table", "ip", "outage"]).status();
-        if !gone.as_ref().is_ok_and(|status| status.success()) {
-            eprintln!("the filter of {} stays: {gone:?}", self.0.pod);
-        }
-    }
-}
-
-fn addresses(pods: &[Pod]) -> Result<String> {
-    let all: Result<Vec<_>> = pods
-        .iter()
-        .map(|pod| {
-            let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
-            address.with_context(|| format!("pod {} has no address", pod.name_any()))
-        })
-        .collect();
-    Ok(all?.join(", "))
 }
 
 /// Pulls the cable of the master's node until another master is published. The moment just before.

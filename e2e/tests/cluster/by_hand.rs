@@ -3,9 +3,10 @@
 use crate::roll::ensure_replaced;
 use crate::{GAP, PLANNED_GAP, SAY, SETTLE, START, WARM_UP};
 use anyhow::{Context, Result, ensure};
+use e2e::filter::Filter;
 use e2e::harness::{Needs, run, spec, spec_with};
 use e2e::log;
-use e2e::outage::Filter;
+use e2e::rolled::all_replaced;
 use e2e::space::until;
 use e2e::subject::Subject;
 use e2e::trial::{self, Expect};
@@ -17,7 +18,7 @@ use serde_json::json;
 /// Waits until a wish has come to its end; the answer.
 async fn answered(redis: &Subject, wish: &str) -> Result<Answer> {
     let mut found = None;
-    until(&format!("the wish for {wish} to be answered"), SAY, async || {
+    until(&format!("the wish for {wish} to be answered"), SETTLE, async || {
         let status = redis.get().await?.status;
         let answer = status.and_then(|status| status.switchover).context("no answer")?;
         let ended = answer.outcome.as_deref().is_some_and(|outcome| outcome != "Begun");
@@ -130,11 +131,13 @@ fn r04_a_restart_that_is_asked_for_replaces_every_pod() -> Result<()> {
     run("r04r", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         let time = "2026-01-31T12:00:00Z";
-        let verdict = trial::run(&redis, Expect::Failover, async |_| {
+        let verdict = trial::run(&redis, Expect::Failover, async |before| {
             let at = log::now();
             let wishes = json!({ names::ANNOTATION_RESTART: time, names::ANNOTATION_SWITCHOVER: "redis-a-1" });
             let both = json!({ "metadata": { "annotations": wishes } });
             space.merge::<Redis>("a", both).await?;
+            // after the switchover the resource is whole for a moment
+            all_replaced(&redis, before, SETTLE).await?;
             Ok(at)
         })
         .await?;

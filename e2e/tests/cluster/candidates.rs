@@ -4,9 +4,10 @@ use crate::by_hand::ask;
 use crate::{SAY, SETTLE, WARM_UP};
 use anyhow::{Result, ensure};
 use e2e::fault::Signal;
+use e2e::filter::Filter;
 use e2e::harness::{Needs, run, spec};
 use e2e::log::Micros;
-use e2e::outage::{self, Filter};
+use e2e::outage;
 use e2e::pod::address;
 use e2e::resp::{Connection, Reply};
 use e2e::space::until;
@@ -44,7 +45,7 @@ fn e27_the_former_master_is_a_candidate_after_its_successor() -> Result<()> {
         let redis = space.apply("a", spec(3)).await?;
         let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |before| {
             let (successor, deaf) = (redis.pod(1).await?, redis.pod(2).await?);
-            let filter = Filter::to(&redis.process(&successor)?, &[deaf])?;
+            let filter = Filter::newcomers(&redis.process(&successor)?, &[deaf])?;
             ask(&redis, "redis-a-1", "Done", "redis-a-1 is master").await?;
             until("the former master to have everything", SAY, async || {
                 let record = record(&redis.get().await?)?;
@@ -69,7 +70,7 @@ fn e31_a_successor_that_nobody_heard_is_replaced_by_the_former_master() -> Resul
         let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |before| {
             let (successor, third) = (redis.pod(1).await?, redis.pod(2).await?);
             confirmed_by_one(&before.master)?;
-            let filter = Filter::to(&redis.process(&successor)?, &[before.master.clone(), third])?;
+            let filter = Filter::newcomers(&redis.process(&successor)?, &[before.master.clone(), third])?;
             ask(&redis, "redis-a-1", "Done", "redis-a-1 is master").await?;
             dies(&redis, before, &successor, filter).await
         })

@@ -3,8 +3,8 @@
 use crate::bad_input::put_right;
 use crate::{GAP, SAY, SETTLE, START, WARM_UP, kill_master};
 use anyhow::{Context, Result, ensure};
+use e2e::filter::Filter;
 use e2e::harness::{Needs, image, run, spec, spec_with};
-use e2e::outage::Filter;
 use e2e::space::{Space, call, until};
 use e2e::subject::{Settled, Subject};
 use e2e::trial::{self, Expect};

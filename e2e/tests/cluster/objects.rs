@@ -1,11 +1,12 @@
 //! Objects that cannot be put right, and a master that dies meanwhile.
 
-use crate::{GAP, SAY, SETTLE, START, kill_master};
+use crate::{GAP, SAY, SETTLE, kill_master};
 use anyhow::{Result, ensure};
 use e2e::harness::{Needs, run, spec};
+use e2e::log::Micros;
 use e2e::outage;
 use e2e::space::{Space, call, until};
-use e2e::subject::Subject;
+use e2e::subject::{Settled, Subject};
 use e2e::trial::{self, Expect};
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy as Policy, ValidatingAdmissionPolicyBinding as Binding,
@@ -24,33 +25,17 @@ use tokio::time::sleep;
 fn o02_a_failover_waits_for_no_object_that_is_refused_or_quarrelled_over() -> Result<()> {
     run("o02", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
-        redis.settled(START).await?;
-        let refused = refuse_budgets(space).await;
-        let trial = async {
-            refused?;
-            call(
-                space
-                    .api::<PodDisruptionBudget>()
-                    .delete(&names::object("a"), &DeleteParams::default()),
-            )
-            .await?;
-            println!(
-                "o02: {}",
-                redis.says(&[names::object("a").as_str(), "not now"], SAY).await?
-            );
-            trial::run(&redis, Expect::Failover, async |before| {
-                let quarrel = tokio::spawn(quarrel(redis.clone()));
-                let at = kill_master(&redis, before)?;
-                let published = outage::another_published(&redis, before).await;
-                ensure!(!quarrel.is_finished(), "nobody quarrelled");
-                quarrel.abort();
-                published.map(|()| at)
-            })
-            .await
-        }
-        .await;
-        allow_budgets(space).await?;
-        let verdict = trial?;
+        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+            let refused = refuse_budgets(space).await;
+            let killed = async {
+                refused?;
+                killed_meanwhile(&redis, before).await
+            }
+            .await;
+            allow_budgets(space).await?;
+            killed
+        })
+        .await?;
         println!("o02: {}", verdict.line());
         verdict.ensure_smooth(GAP)?;
         until("the budget to be back", SETTLE, async || {
@@ -59,6 +44,23 @@ fn o02_a_failover_waits_for_no_object_that_is_refused_or_quarrelled_over() -> Re
         })
         .await
     })
+}
+
+async fn killed_meanwhile(redis: &Subject, before: &Settled) -> Result<Micros> {
+    let (space, name) = (&redis.space, names::object(&redis.name));
+    call(
+        space
+            .api::<PodDisruptionBudget>()
+            .delete(&name, &DeleteParams::default()),
+    )
+    .await?;
+    println!("o02: {}", redis.says(&[name.as_str(), "not now"], SAY).await?);
+    let quarrel = tokio::spawn(quarrel(redis.clone()));
+    let at = kill_master(redis, before)?;
+    let published = outage::another_published(redis, before).await;
+    ensure!(!quarrel.is_finished(), "nobody quarrelled");
+    quarrel.abort();
+    published.map(|()| at)
 }
 
 /// Refuses every disruption budget of the namespace, and waits until that is so.
@@ -100,7 +102,7 @@ async fn quarrel(redis: Subject) -> Result<()> {
         let labels = json!({ "app.kubernetes.io/part-of": number.to_string() });
         let patch = Patch::Merge(json!({ "metadata": { "labels": labels } }));
         call(services.patch(&names::object(&redis.name), &PatchParams::default(), &patch)).await?;
-        sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(20)).await;
     }
     Ok(())
 }
