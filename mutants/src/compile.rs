@@ -9,12 +9,13 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 const LIB: &str = "operator/core/src/lib.rs";
-const TESTS: [&str; 5] = [
+const TESTS: [&str; 6] = [
     "--lib",
     "--test=protocol",
     "--test=crd",
     "--test=examples",
     "--test=manifests",
+    "--test=written",
 ];
 
 #[derive(Deserialize)]

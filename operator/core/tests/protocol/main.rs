@@ -9,6 +9,7 @@
 )]
 
 mod adopt;
+mod back_off;
 mod crash;
 mod detect;
 mod elect;

@@ -291,3 +291,45 @@ fn e11_a_person_names_the_one_where_the_data_differs() {
     assert_eq!(world.master(), 2);
     assert_eq!(world.server(1).data.len(), 5);
 }
+
+#[test]
+fn e11_a_name_that_decides_nothing_is_told_why() {
+    let mut world = World::healthy_on(3, Disk::Aof);
+    restart_all(&mut world);
+    world.server_mut(0).data.clear();
+    world.server_mut(1).data.pop();
+    world.prefer(2, 0);
+    let why = |world: &mut World, name: &str| {
+        world.desired.elect = Some(name.to_owned());
+        let plan = world.settle();
+        assert_eq!(reasons(&plan), [Reason::AmbiguousData]);
+        plan.notes[0].message.clone()
+    };
+    let no_master = why(&mut world, &pod_name(2));
+    assert!(
+        no_master.ends_with("names redis-a-2, whose priority is 0 (spec.priorities)"),
+        "{no_master}"
+    );
+    let nobody = why(&mut world, "redis-a-7");
+    assert!(
+        nobody.ends_with("names redis-a-7, and no pod of that name answers"),
+        "{nobody}"
+    );
+}
+
+#[test]
+fn e22_the_last_master_alone_holds_data_and_has_lost_its_id() {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    for ordinal in 0..3 {
+        world.kill(ordinal);
+    }
+    world.disks.remove(&1);
+    world.disks.remove(&2);
+    world.disks.get_mut(&0).unwrap().place = None;
+    for ordinal in 0..3 {
+        world.start(ordinal);
+    }
+    world.settle();
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.server(2).data.len(), 5);
+}

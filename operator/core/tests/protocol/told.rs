@@ -352,3 +352,35 @@ fn f12_a_replica_whose_link_is_down_is_not_counted_as_synced() {
     assert_eq!((it.synced, it.ready.as_deref()), (Some(1), Some("2/3")));
     assert!(!is_ready(&it));
 }
+
+#[test]
+fn by_hand_a_restart_is_followed_to_its_end_in_the_status() {
+    let mut seen = observed();
+    let mut redis = redis();
+    let mut answer = |seen: &Observed| {
+        let it = status(&redis, seen, &decide(seen), &[], None);
+        redis.status = Some(it.clone());
+        it.restart.map(|it| (it.request.unwrap(), it.outcome.unwrap()))
+    };
+    let is = |request: &str, outcome: &str| Some((request.to_owned(), outcome.to_owned()));
+    seen.desired.restart = Some("first".to_owned());
+    assert_eq!(answer(&seen), None, "not accepted yet");
+    seen.desired.paused = Paused::Planned;
+    assert_eq!(answer(&seen), is("first", "Waiting"));
+    seen.desired.paused = Paused::No;
+    record(&mut seen, |it| it.restarted = Some("first".to_owned()));
+    seen.instances.get_mut(&pod_name(2)).unwrap().stale = true;
+    assert_eq!(answer(&seen), is("first", "Rolling"));
+    seen.desired.paused = Paused::Planned;
+    assert_eq!(
+        answer(&seen),
+        is("first", "Rolling"),
+        "it was accepted before the pause"
+    );
+    seen.instances.get_mut(&pod_name(2)).unwrap().stale = false;
+    assert_eq!(answer(&seen), is("first", "Done"));
+    seen.slice = None;
+    assert_eq!(answer(&seen), is("first", "Done"), "it stays done");
+    seen.desired.restart = Some("second".to_owned());
+    assert_eq!(answer(&seen), is("second", "Waiting"), "paused, and asked for anew");
+}
