@@ -40,7 +40,7 @@ mod tests {
     use serde_json::json;
 
     fn process(n: u32) -> Value {
-        json!({ "pod": format!("redis-a-{n}"), "uid": format!("u{n}"), "runId": format!("r{n}"), "address": "" })
+        json!({ "pod": format!("redis-a-{n}"), "uid": format!("u{n}"), "runId": format!("r{n}"), "address": "", "node": "" })
     }
 
     #[test]
