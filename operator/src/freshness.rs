@@ -127,10 +127,14 @@ impl Freshness {
     /// operators that cannot watch would hand the lease to each other for ever and neither would lead.
     fn gives_up(&self, now: Instant) -> bool {
         let stale = self.complaint(now).is_some();
-        let mut state = lock(&self.state);
-        let gives_up = stale && !state.gave_up;
-        state.gave_up = stale;
-        gives_up
+        stale && !std::mem::replace(&mut lock(&self.state).gave_up, true)
+    }
+
+    /// The complaint; without one the outage for which leading was given up is over.
+    fn look(&self, now: Instant) -> Option<String> {
+        let complaint = self.complaint(now);
+        lock(&self.state).gave_up &= complaint.is_some();
+        complaint
     }
 
     /// Resolves when a leader that begins now should give up: not before it has led for a while.
@@ -146,7 +150,7 @@ impl Freshness {
     pub async fn watch(&self, show: impl Fn(&BTreeMap<String, Duration>, Option<String>)) {
         loop {
             let now = Instant::now();
-            show(&self.ages(now), self.complaint(now));
+            show(&self.ages(now), self.look(now));
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -225,8 +229,9 @@ mod tests {
         assert!(!freshness.gives_up(now), "nobody was better");
         let now = fail(&pods, now, STALE * 2);
         assert!(!freshness.gives_up(now));
+        assert!(freshness.look(now).is_some() && !freshness.gives_up(now));
         pods.works();
-        assert!(!freshness.gives_up(now));
+        assert!(freshness.look(now).is_none() && !freshness.gives_up(now));
         let now = fail(&pods, now, STALE * 2);
         assert!(freshness.gives_up(now), "another outage");
     }
