@@ -139,7 +139,8 @@ async fn passes(context: &Context, resource: &Resource) -> Option<Duration> {
         urgent: resource.urgent.clone(),
         redis: None,
     };
-    let outcome = pass::run(&mut scene, &servers, &resource.cluster).await;
+    // on the heap, here and below: as one value, all that a pass may wait for would fill a thread's stack
+    let outcome = Box::pin(pass::run(&mut scene, &servers, &resource.cluster)).await;
     context
         .metrics
         .reconciled(outcome.as_ref().map_or_else(Error::label, |_| "ok"), began.elapsed());
@@ -172,7 +173,9 @@ impl Scene for Leading<'_> {
             return Ok(None);
         };
         self.resource.follow(self.context, redis);
-        observe(self.context, self.resource, self.held, redis).await.map(Some)
+        Box::pin(observe(self.context, self.resource, self.held, redis))
+            .await
+            .map(Some)
     }
 
     fn decided(&mut self, seen: &Observed, plan: &Plan) {
@@ -236,7 +239,7 @@ impl Scene for Leading<'_> {
             Some(_turn) => tokio::select! {
                 biased;
                 _ = self.urgent.changed(), if !overdue => Ok(Settled::Woken),
-                settled = settle(self.context, self.resource, self.held, redis, seen, plan) => settled,
+                settled = Box::pin(settle(self.context, self.resource, self.held, redis, seen, plan)) => settled,
             },
         };
         self.held.dropped = match settled {
@@ -256,10 +259,10 @@ async fn settle(
     seen: &Observed,
     plan: &Plan,
 ) -> Result<Settled, Error> {
-    let mut troubles = converge(context, resource, held, redis, seen).await;
-    troubles.extend(missing::label(context, resource, &held.strays, redis, seen).await);
-    troubles.extend(absence::explain(context, resource, held, seen).await);
-    report(context, resource, held, redis, seen, plan, &troubles).await?;
+    let mut troubles = Box::pin(converge(context, resource, held, redis, seen)).await;
+    troubles.extend(Box::pin(missing::label(context, resource, &held.strays, redis, seen)).await);
+    troubles.extend(Box::pin(absence::explain(context, resource, held, seen)).await);
+    Box::pin(report(context, resource, held, redis, seen, plan, &troubles)).await?;
     Ok(if troubles.is_empty() && !held.absences.are_fresh() {
         Settled::Done
     } else {
