@@ -16,7 +16,7 @@ test: ## everything, once: lints, unit tests and laws, real servers, a real clus
 unit: ## unit tests and laws, without a cluster
 	@scripts/stage unit
 
-simulate: ## so many runs of the operator in a simulated world: SEEDS=0..10000, or one seed and its story
+simulate: ## so many runs of the operator in a simulated world: SEEDS=0..10000, or one seed and its story; scripts/simulate --rules takes rules out
 	@scripts/simulate $(SEEDS)
 
 explore: ## every interleaving of a small world around the decisions, rules taken out too; writes docs/explorer.md

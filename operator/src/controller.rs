@@ -7,7 +7,7 @@ use crate::converge::converge;
 use crate::error::Error;
 use crate::events::Events;
 use crate::execute::{Done, Failure};
-use crate::gather::observe;
+use crate::gather::{Around, observe};
 use crate::invalid;
 use crate::key::Key;
 use crate::lease::Session;
@@ -162,20 +162,26 @@ struct Leading<'a> {
 
 impl Scene for Leading<'_> {
     fn memory(&mut self) -> &mut Memory {
-        &mut self.held.memory
+        &mut self.held.kept.memory
     }
 
     async fn observe(&mut self) -> Result<Option<Observed>, Error> {
         self.urgent.mark_unchanged();
-        self.held.look(self.context.clock.now());
         self.redis = latest(self.context, self.resource);
         let Some(redis) = &self.redis else {
             return Ok(None);
         };
         self.resource.follow(self.context, redis);
-        Box::pin(observe(self.context, self.resource, self.held, redis))
-            .await
-            .map(Some)
+        let Held {
+            kept, masters_image, ..
+        } = &mut *self.held;
+        let mut around = Around {
+            context: self.context,
+            resource: self.resource,
+            redis,
+            masters_image,
+        };
+        Box::pin(observe(&mut around, kept)).await.map(Some)
     }
 
     fn decided(&mut self, seen: &Observed, plan: &Plan) {
@@ -220,7 +226,7 @@ impl Scene for Leading<'_> {
     }
 
     fn waits(&self) -> bool {
-        self.held.pods.waits()
+        self.held.kept.pods.waits()
     }
 
     async fn settle(&mut self, seen: &Observed, plan: &Plan) -> Result<Settled, Error> {
@@ -260,7 +266,7 @@ async fn settle(
     plan: &Plan,
 ) -> Result<Settled, Error> {
     let mut troubles = Box::pin(converge(context, resource, held, redis, seen)).await;
-    troubles.extend(Box::pin(missing::label(context, resource, &held.strays, redis, seen)).await);
+    troubles.extend(Box::pin(missing::label(context, resource, &held.kept.strays, redis, seen)).await);
     troubles.extend(Box::pin(absence::explain(context, resource, held, seen)).await);
     Box::pin(report(context, resource, held, redis, seen, plan, &troubles)).await?;
     Ok(if troubles.is_empty() && !held.absences.are_fresh() {

@@ -1,7 +1,7 @@
 //! Drift: what exists against what should, and the reasons for which it cannot be.
 
 use crate::controller::Context;
-use crate::error::within;
+use crate::error::{Error, within};
 use crate::objects::{self, Change, Live, Outcome};
 use crate::resource::{Held, PasswordRead, Resource};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -19,8 +19,12 @@ use redis_operator_core::record::Found;
 use redis_operator_core::resources::{self, Inputs, Refusal, Resources};
 use redis_operator_core::status::Trouble;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::time::Instant;
+
+/// Nothing is applied: a person asked for that, a newer operator is at work, or it is being deleted.
+pub fn is_left_alone(seen: &Observed) -> bool {
+    seen.desired.paused == Paused::All || matches!(seen.record, Found::Newer(_)) || seen.desired.deleting
+}
 
 /// Applies what differs. Returns what a person has to put right; everything else goes on meanwhile.
 pub async fn converge(
@@ -30,14 +34,12 @@ pub async fn converge(
     redis: &Redis,
     seen: &Observed,
 ) -> Vec<Trouble> {
-    if seen.desired.paused == Paused::All
-        || matches!(seen.record, Found::Newer(_))
-        || redis.metadata.deletion_timestamp.is_some()
-    {
+    if is_left_alone(seen) {
         return vec![];
     }
     let live = Live::of(&context.mirrors, &resource.namespace, &resource.name);
-    if !may_write(context, resource, &live).await {
+    let (holder, reread) = (&context.session.holder, resource.cluster.reread());
+    if !may_write(live.stateful_set.as_deref(), holder, reread).await {
         return vec![];
     }
     let password = password(context, held, redis, &resource.namespace).await;
@@ -182,15 +184,17 @@ async fn touch(context: &Context, resource: &Resource, live: &Live) {
 /// A StatefulSet that this holder wrote last has not been touched by a successor, and a write based on it conflicts as soon
 /// as it has. One that another holder wrote last may be a predecessor's or a successor's: who holds now, the record says,
 /// read after the StatefulSet.
-async fn may_write(context: &Context, resource: &Resource, live: &Live) -> bool {
-    let ours = |annotations: &BTreeMap<String, String>| {
-        annotations.get(names::ANNOTATION_HOLDER) == Some(&context.session.holder)
-    };
-    match &live.stateful_set {
+pub async fn may_write(
+    set: Option<&StatefulSet>,
+    holder: &str,
+    reread: impl Future<Output = Result<Found, Error>>,
+) -> bool {
+    let wrote = |set: &StatefulSet| set.annotations().get(names::ANNOTATION_HOLDER).map(String::as_str) == Some(holder);
+    match set {
         None => true,
-        Some(set) if ours(set.annotations()) => true,
-        Some(_) => match resource.cluster.reread().await {
-            Ok(Found::Record(record)) => record.holder == context.session.holder,
+        Some(set) if wrote(set) => true,
+        Some(_) => match reread.await {
+            Ok(Found::Record(record)) => record.holder == holder,
             // nobody has replicated anything yet
             Ok(Found::Absent | Found::Nonsense(_)) => true,
             Ok(Found::Newer(_)) | Err(_) => false,
@@ -288,6 +292,7 @@ async fn password(
 mod tests {
     use super::*;
     use redis_operator_core::observed::{Desired, Moment, Policy};
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     #[test]

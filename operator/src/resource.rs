@@ -3,20 +3,18 @@
 use crate::absence::Absences;
 use crate::cluster::Cluster;
 use crate::controller::Context;
-use crate::departed::Memories;
 use crate::failing::Failing;
+use crate::gather::Kept;
 use crate::image::MastersImage;
 use crate::redis::Login;
 use crate::telling::Telling;
 use crate::watch::{Settings, Watch};
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use redis_operator_core::api::{Redis, SecretKeyRef};
 use redis_operator_core::credentials::Passwords;
-use redis_operator_core::memory::Memory;
 use redis_operator_core::names;
-use redis_operator_core::observed::Moment;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -47,14 +45,8 @@ pub struct Resource {
 /// What one pass hands to the next.
 #[derive(Default)]
 pub struct Held {
-    /// What the core remembers.
-    pub memory: Memory,
-    /// When a pass began last.
-    pub looked: Option<Moment>,
-    /// Pods that were there.
-    pub pods: Memories,
-    /// Pods on record that the mirror does not show, and that exist.
-    pub strays: Vec<Arc<Pod>>,
+    /// What observations hand on.
+    pub kept: Kept,
     /// What the recorded master runs.
     pub masters_image: Option<MastersImage>,
     /// Pods that should be there and are not.
@@ -74,18 +66,7 @@ pub struct Held {
 /// In a namespace that is being deleted, each object that goes would cause a pass that is refused as a whole.
 const WHILE_ENDING: Duration = Duration::from_secs(2);
 
-/// A pass begins at least every 10 s. After so long without one this process slept.
-const ASLEEP: Duration = Duration::from_secs(20);
-
 impl Held {
-    /// A pass begins.
-    pub fn look(&mut self, now: Moment) {
-        let before = self.looked.replace(now);
-        if before.is_some_and(|before| now.since(before) >= ASLEEP) {
-            self.memory.slept(now);
-        }
-    }
-
     /// How long no pass makes sense.
     pub fn rest(&self) -> Option<Duration> {
         let rest = WHILE_ENDING.saturating_sub(self.ending?.elapsed());

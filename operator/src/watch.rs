@@ -6,6 +6,7 @@
 mod post;
 pub mod state;
 
+use crate::gather::Watching;
 use crate::redis::{CALL_LIMIT, Connection, Login};
 use futures::future::join_all;
 use post::Post;
@@ -38,6 +39,28 @@ pub struct Seen {
     pub last: Option<Answer>,
     /// Its connection is open and was attached.
     pub attached: bool,
+}
+
+/// One instance under watch, as a pass sees it.
+pub trait Watched: Sync {
+    /// Uid of its pod.
+    fn uid(&self) -> &str;
+    /// Asks it, or waits for what has become of it.
+    fn look(&self) -> impl Future<Output = ()> + Send;
+    /// What is known of it.
+    fn seen(&self) -> Seen;
+}
+
+/// Asks all, `first` before the others.
+pub async fn look<W: Watched>(all: &[impl AsRef<W> + Sync], first: Option<&str>) -> BTreeMap<String, Seen> {
+    let (head, rest): (Vec<_>, Vec<_>) = all
+        .iter()
+        .map(AsRef::as_ref)
+        .partition(|watched| Some(watched.uid()) == first);
+    join_all(head.iter().map(|watched| watched.look())).await;
+    join_all(rest.iter().map(|watched| watched.look())).await;
+    let seen = |watched: &W| (watched.uid().to_owned(), watched.seen());
+    all.iter().map(AsRef::as_ref).map(seen).collect()
 }
 
 /// A connection that was open at one moment, and not attached.
@@ -149,11 +172,7 @@ impl Watch {
     /// master's. An instance whose connection has just broken is reported after the attempt to open it again (one that has
     /// ended refuses at once); any other without a connection is reported as it was found last.
     pub async fn observe(&self, first: Option<&str>) -> BTreeMap<String, Seen> {
-        let all = self.all();
-        let (head, rest): (Vec<_>, Vec<_>) = all.iter().partition(|post| Some(post.uid()) == first);
-        join_all(head.iter().map(|post| post.look())).await;
-        join_all(rest.iter().map(|post| post.look())).await;
-        all.iter().map(|post| (post.uid().to_owned(), post.seen())).collect()
+        look(&self.all(), first).await
     }
 
     /// The open connection to an instance.
@@ -202,5 +221,25 @@ impl Watch {
 
     fn posts(&self) -> MutexGuard<'_, BTreeMap<String, Held>> {
         self.posts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watching for Watch {
+    type Unattached = Unattached;
+
+    fn set_targets(&self, targets: &[Target]) {
+        Self::set_targets(self, targets);
+    }
+
+    async fn observe(&self, first: Option<&str>) -> BTreeMap<String, Seen> {
+        Self::observe(self, first).await
+    }
+
+    fn unattached(&self) -> Vec<Unattached> {
+        Self::unattached(self)
+    }
+
+    async fn attach(&self, waiting: &[Unattached]) {
+        Self::attach(self, waiting).await;
     }
 }

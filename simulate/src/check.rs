@@ -1,6 +1,8 @@
 //! What must hold, and how far a run has come.
 
+use crate::cluster::objects;
 use crate::event::Event;
+use crate::faults::Moment;
 use crate::operator::Planned;
 use crate::settings::Class;
 use crate::world::{Time, World, text};
@@ -51,6 +53,7 @@ impl World {
     pub fn acknowledge(&mut self, n: u32, by: usize, waited: bool) {
         self.ledger.writes[n as usize] = Some((by, waited));
         if waited {
+            self.beside(Moment::Waited);
             self.ledger.waited.push(n);
         } else {
             self.ledger.plain.push(n);
@@ -167,7 +170,9 @@ impl World {
         {
             let (e, g) = (next.quorum, server.guard);
             // one that is promoted again has none yet; nobody feeds on it before the next record
-            if e > g && next.phase != Phase::Promoting {
+            if e <= g {
+                self.api.edited = false;
+            } else if next.phase != Phase::Promoting && !self.api.edited {
                 self.violation(format!("law 11: E {e} > G {g}"));
             }
         }
@@ -364,7 +369,12 @@ impl World {
                 want(it.data == master.data, "data differs")?;
             }
         }
-        let spec = self.api.redis.spec.to_string();
+        let restart = &self.api.redis.desired.restart;
+        want(
+            restart.is_none() || record.restarted == *restart,
+            "a restart is not accepted",
+        )?;
+        let spec = objects::revision(self.api.redis.spec, record.restarted.as_deref());
         let made_for = |pod: &std::sync::Arc<Pod>| pod.annotations().get(names::ANNOTATION_SPEC) == Some(&spec);
         want(self.api.pods.values().all(made_for), "a pod was made for another spec")?;
         want(!self.pods.iter().any(|pod| pod.doomed && !pod.over), "a pod is going")?;

@@ -101,7 +101,7 @@ fn reasons(source: &str) -> Vec<String> {
             .rsplit(|c: char| c.is_whitespace() || c == '(')
             .next()
             .unwrap_or_default();
-        let pairs = !last.is_empty() && !word.contains("Reason::");
+        let pairs = !last.is_empty() && !word.contains("Reason::") && !word.contains("Outcome::");
         pairs && ends && !text.contains('{') && text.starts_with(|c: char| c.is_lowercase())
     };
     (1..pieces.len())

@@ -3,7 +3,7 @@
 use crate::random::Random;
 use crate::settings::{Class, Settings};
 use crate::world::Time;
-use redis_operator_core::observed::Policy;
+use redis_operator_core::observed::{Paused, Policy};
 
 /// Which instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum Action {
     Save(Target),
     /// The instance is cut off from everybody.
     Isolate(Target, Way),
+    /// The instance is cut off from operators and other instances, while clients reach it.
+    Split(Target, Way),
     /// An operator is cut off from an instance; rejected or ignored.
     CutOperator(u8, Target, Way, bool),
     /// Two instances are cut off from each other.
@@ -82,10 +84,18 @@ pub enum Action {
     Ask,
     /// A node is cordoned, for a while.
     Cordon(u8),
+    /// A person asks for a restart of every server.
+    Restart,
+    /// A person pauses everything, or what is planned, for a while.
+    Pause(Paused),
     /// The policy changes.
     SetPolicy(Policy),
     /// `downAfter` changes, in milliseconds.
     SetDownAfter(u64),
+    /// The record is removed by hand.
+    LoseRecord,
+    /// The record of the term before is put back: a restored backup.
+    OldRecord,
     /// A failover by hand: REPLICAOF NO ONE, the others follow or not.
     ByHand(Target, bool),
     /// The end of a hang or script of a process.
@@ -108,6 +118,8 @@ pub enum Action {
     Uncordon(u8),
     /// Nothing is asked for any more.
     TakeBack,
+    /// The pause is over.
+    GoOn,
 }
 
 impl Action {
@@ -129,6 +141,48 @@ pub struct Fault {
     pub action: Action,
     /// How long, if it ends by itself.
     pub lasts: Time,
+    /// After that time it comes with the next of these, if there is one soon: between any two of them lie a few
+    /// milliseconds that chance alone would seldom find.
+    pub moment: Option<Moment>,
+}
+
+/// Something that happens in every run, beside which a fault may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// A server runs a verb of an operator.
+    Called,
+    /// The record was written.
+    Recorded,
+    /// The slice was written.
+    Published,
+    /// A client was told that replicas have its write.
+    Waited,
+    /// A full sync begins.
+    Synced,
+}
+
+impl Fault {
+    fn draw(random: &mut Random, after: Time, waits: bool, action: Action) -> Self {
+        let lasts = length(random);
+        let moment = random.chance(500).then(|| {
+            random.pick(&[
+                Moment::Called,
+                Moment::Called,
+                Moment::Recorded,
+                Moment::Recorded,
+                Moment::Published,
+                Moment::Waited,
+                Moment::Synced,
+            ])
+        });
+        Self {
+            after,
+            waits,
+            action,
+            lasts,
+            moment,
+        }
+    }
 }
 
 /// All that goes wrong.
@@ -140,6 +194,8 @@ pub struct Plan {
     pub begun: usize,
     /// The next one has a time.
     pub armed: bool,
+    /// It comes with the next of these, from then on.
+    pub beside: Option<(Moment, Time)>,
     /// Ends that are still to come.
     pub open: usize,
     /// The first one does not wait for the first health.
@@ -154,39 +210,28 @@ impl Plan {
         match settings.class {
             Class::Planned => {
                 for _ in 0..random.between(1, 4) {
-                    plan.faults.push(Fault {
-                        after: random.below(1_500_000),
-                        waits: true,
-                        action: planned(random, settings.nodes),
-                        lasts: length(random),
-                    });
+                    let after = random.below(1_500_000);
+                    let action = planned(random, settings.nodes);
+                    plan.faults.push(Fault::draw(random, after, true, action));
                 }
             }
             Class::Single => {
                 for _ in 0..random.between(1, 4) {
+                    let mut waits = true;
                     if random.chance(250) {
-                        let action = change(random);
-                        plan.faults.push(Fault {
-                            after: random.below(1_000_000),
-                            waits: true,
-                            action,
-                            lasts: 0,
-                        });
-                        let after = random.below(3_000_000);
+                        let (after, action) = (random.below(1_000_000), change(random));
                         plan.faults.push(Fault {
                             after,
-                            waits: false,
-                            action: single(random, settings.nodes),
-                            lasts: length(random),
+                            waits,
+                            action,
+                            lasts: 0,
+                            moment: None,
                         });
-                    } else {
-                        plan.faults.push(Fault {
-                            after: random.below(1_500_000),
-                            waits: true,
-                            action: single(random, settings.nodes),
-                            lasts: length(random),
-                        });
+                        waits = false;
                     }
+                    let after = random.below(if waits { 1_500_000 } else { 3_000_000 });
+                    let action = single(random, settings.nodes);
+                    plan.faults.push(Fault::draw(random, after, waits, action));
                 }
             }
             Class::Chaos => {
@@ -199,12 +244,8 @@ impl Plan {
                     };
                     let after = random.pick(&[0, 1_000, 30_000, 300_000, 1_000_000, 3_000_000]);
                     let after = random.below(after + 1);
-                    plan.faults.push(Fault {
-                        after,
-                        waits: n == 0 && !plan.early,
-                        action,
-                        lasts: length(random),
-                    });
+                    let waits = n == 0 && !plan.early;
+                    plan.faults.push(Fault::draw(random, after, waits, action));
                 }
             }
         }
@@ -231,7 +272,8 @@ fn way(random: &mut Random) -> Way {
 
 /// What the user asks for.
 fn change(random: &mut Random) -> Action {
-    match random.below(7) {
+    match random.below(8) {
+        7 => Action::Restart,
         0 | 1 => Action::Scale(random.between(2, 6) as u32),
         2 | 3 => Action::Roll,
         4 => Action::RollBroken,
@@ -240,9 +282,14 @@ fn change(random: &mut Random) -> Action {
     }
 }
 
+fn pause(random: &mut Random) -> Action {
+    Action::Pause(random.pick(&[Paused::Planned, Paused::All]))
+}
+
 /// What somebody does to a healthy set.
 fn planned(random: &mut Random, nodes: u8) -> Action {
-    match random.below(7) {
+    match random.below(8) {
+        7 => pause(random),
         0 => Action::DeletePod(target(random)),
         6 => Action::Ask,
         1 => Action::Cordon(random.below(u64::from(nodes)) as u8),
@@ -259,6 +306,7 @@ fn single(random: &mut Random, nodes: u8) -> Action {
         3 | 4 => Action::Hang(target),
         5 => Action::Script(target),
         6 => Action::DropLinks(target),
+        7 if random.chance(500) => Action::Split(target, way(random)),
         7 => Action::Isolate(target, way(random)),
         8 => Action::CutOperator(operator, target, way(random), random.chance(500)),
         9 => Action::CutPair(Target::Master, Target::Replica(random.below(4) as u32), way(random)),
@@ -281,7 +329,7 @@ fn single(random: &mut Random, nodes: u8) -> Action {
 
 /// Anything.
 fn chaos(random: &mut Random, nodes: u8) -> Action {
-    match random.below(24) {
+    match random.below(27) {
         0 => Action::KillAll,
         1 => Action::DeleteAll,
         2 => Action::ByHand(target(random), random.chance(500)),
@@ -289,6 +337,8 @@ fn chaos(random: &mut Random, nodes: u8) -> Action {
         4 => Action::PauseOperator(random.below(2) as u8),
         5 => Action::KillOperator(random.below(2) as u8),
         6 => Action::Deaf(random.below(2) as u8),
+        7 => random.pick(&[Action::LoseRecord, Action::OldRecord]),
+        8 => pause(random),
         _ => single(random, nodes),
     }
 }

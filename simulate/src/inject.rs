@@ -6,63 +6,28 @@ use crate::message::Verb;
 use crate::network::{Cut, Side};
 use crate::server::Link;
 use crate::world::{OPERATOR_ADDRESS, Time, World, text};
+use redis_operator_core::observed::Paused;
+use redis_operator_core::record::Record;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl World {
-    /// Before anything happens.
-    pub fn begin_plan(&mut self) {
-        self.next_fault();
-    }
-
-    /// Sees to it that the next fault comes. True: all are over.
-    pub fn next_fault(&mut self) -> bool {
-        if self.plan.armed {
-            return false;
-        }
-        let begun = self.plan.begun;
-        let Some(fault) = self.plan.faults.get(begun) else {
-            return self.plan.open == 0;
-        };
-        // the same length of rest for each, so that all caches and counters have settled
-        let well = self
-            .ledger
-            .well_since
-            .is_some_and(|since| self.now - since >= 1_000_000);
-        if fault.waits && (!well || self.plan.open > 0) {
-            return false;
-        }
-        let (at, action) = (self.now + fault.after, fault.action.clone());
-        self.plan.armed = true;
-        self.schedule(at, Event::Fault(begun, Box::new(action)));
-        false
-    }
-
     /// A fault begins, or ends.
     pub fn inject(&mut self, number: usize, action: Action) {
+        if !is_end(&action) && number < self.plan.begun {
+            return; // it came beside something, before its time
+        }
         self.log(|| format!("FAULT {action:?}"));
         self.ledger.quiet_since = self.now;
         self.ledger.well_since = None;
-        let is_end = matches!(
-            action,
-            Action::Resume(_)
-                | Action::Heal(_)
-                | Action::NodeUp(_)
-                | Action::KubeletBack(_)
-                | Action::ResumeOperator(_)
-                | Action::HealApi(_)
-                | Action::ApiBack
-                | Action::RollBack(_)
-                | Action::Uncordon(_)
-                | Action::TakeBack
-        );
-        if is_end {
+        if is_end(&action) {
             self.plan.open -= 1;
             return self.undo(action);
         }
         *self.coverage.faults.entry(action.name()).or_default() += 1;
         let lasts = self.fault(number).map_or(0, |fault| fault.lasts);
         self.plan.begun += 1;
-        self.plan.armed = false;
+        (self.plan.armed, self.plan.beside) = (false, None);
         if let Some(end) = self.act(action) {
             self.plan.open += 1;
             self.schedule(self.now + lasts, Event::Fault(number, Box::new(end)));
@@ -85,6 +50,7 @@ impl World {
             Action::RollBack(spec) => self.want_spec(spec),
             Action::Uncordon(node) => self.cordon(node, false),
             Action::TakeBack => self.want(|desired| desired.switchover = None),
+            Action::GoOn => self.want(|desired| desired.paused = Paused::No),
             _ => {}
         }
     }
@@ -127,6 +93,10 @@ impl World {
             Action::Isolate(target, way) => {
                 let address = self.servers[self.process_of(target)?].address;
                 return Some(self.cut_path(Side::Address(address), Side::Any, way, false));
+            }
+            Action::Split(target, way) => {
+                let address = self.servers[self.process_of(target)?].address;
+                return Some(self.cut_path(Side::Address(address), Side::NoClient, way, false));
             }
             Action::CutOperator(operator, target, way, rejects) => {
                 let address = self.servers[self.process_of(target)?].address;
@@ -180,6 +150,10 @@ impl World {
                 self.want(|desired| desired.switchover = Some("any".to_owned()));
                 return Some(Action::TakeBack);
             }
+            Action::Pause(paused) if self.api.away.is_none() => {
+                self.want(|desired| desired.paused = paused);
+                return Some(Action::GoOn);
+            }
             Action::Cordon(node) if self.api.away.is_none() => {
                 self.cordon(node, true);
                 return Some(Action::Uncordon(node));
@@ -213,13 +187,32 @@ impl World {
             }
             Action::Scale(replicas) => self.api_does(|world| world.want(|desired| desired.replicas = replicas)),
             Action::Roll => self.api_does(|world| world.want_spec(world.api.specs + 1)),
+            Action::Restart => {
+                let time = format!("r{}", self.api.version);
+                self.api_does(|world| world.want(|desired| desired.restart = Some(time)));
+            }
             Action::SetPolicy(policy) => self.api_does(|world| world.want(|desired| desired.policy = policy)),
             Action::SetDownAfter(millis) => {
                 self.api_does(|world| world.want(|desired| desired.down_after = Duration::from_millis(millis)));
             }
             Action::ByHand(target, follow) => self.by_hand(target, follow),
+            Action::LoseRecord => self.put_record(None),
+            Action::OldRecord => {
+                if let Some(before) = self.api.before.clone() {
+                    self.put_record(Some(before));
+                }
+            }
             _ => {}
         }
+    }
+
+    /// Somebody writes the record who is no operator.
+    fn put_record(&mut self, record: Option<Arc<Record>>) {
+        self.api_does(|world| {
+            world.api.redis.record = record;
+            world.api.edited = true;
+            world.want(|_| ());
+        });
     }
 
     fn api_does(&mut self, what: impl FnOnce(&mut Self)) {
@@ -366,4 +359,22 @@ impl World {
         };
         alive.map(line).collect()
     }
+}
+
+/// It is the end of a fault.
+fn is_end(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Resume(_)
+            | Action::Heal(_)
+            | Action::NodeUp(_)
+            | Action::KubeletBack(_)
+            | Action::ResumeOperator(_)
+            | Action::HealApi(_)
+            | Action::ApiBack
+            | Action::RollBack(_)
+            | Action::Uncordon(_)
+            | Action::TakeBack
+            | Action::GoOn
+    )
 }

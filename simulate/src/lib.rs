@@ -2,8 +2,8 @@
 //!
 //! One seed is one run, the same for ever: the kind of world, what goes wrong in it, and every delay are drawn from it.
 //! Everything that decides is the operator's own: [`decide`](redis_operator_core::decide::decide), its memory, the
-//! execution of plans, the state of its posts, its reading of pods, slices and departed pods. The servers are modelled after
-//! redis 7.0 as measured; a test compares them with the real one.
+//! order in which a pass observes, the execution of plans, the state of its posts, its reading of pods, slices and departed
+//! pods. The servers are modelled after redis 7.0 as measured; a test compares them with the real one.
 
 pub mod check;
 pub mod clients;
@@ -16,7 +16,9 @@ pub mod message;
 pub mod network;
 pub mod operator;
 pub mod random;
+pub mod rules;
 pub mod run;
 pub mod server;
 pub mod settings;
+pub mod timing;
 pub mod world;

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use simulate::run::{many, run, shrink};
+use simulate::rules::{self, Rule};
+use simulate::run::{Given, many, run, shrink};
 use simulate::settings::Class;
 use std::process::ExitCode;
 
@@ -14,6 +15,12 @@ struct Args {
     /// Only this class of faults: planned, single or chaos.
     #[arg(long)]
     class: Option<String>,
+    /// Take this rule out: something has to break then.
+    #[arg(long)]
+    without: Option<String>,
+    /// Take every rule out in its turn up to the first of the seeds at which something breaks, as a table.
+    #[arg(long)]
+    rules: bool,
     /// One seed: tell all of it, with every fault that it has.
     #[arg(long)]
     whole: bool,
@@ -34,14 +41,25 @@ fn main() -> Result<ExitCode> {
         Some("chaos") => Some(Class::Chaos),
         Some(other) => bail!("{other:?} is no class: write planned, single or chaos"),
     };
-    let Some((from, to)) = args.seeds.split_once("..") else {
-        return Ok(one(number(&args.seeds)?, class, args.whole));
+    let without = args.without.as_deref().map(Rule::named).transpose();
+    let given = Given {
+        class,
+        without: without.map_err(anyhow::Error::msg)?,
     };
-    let sum = many(number(from)?..number(to)?, class, args.threads, args.all);
+    let Some((from, to)) = args.seeds.split_once("..") else {
+        return Ok(one(number(&args.seeds)?, given, args.whole));
+    };
+    let seeds = number(from)?..number(to)?;
+    if args.rules {
+        println!("{}", rules::HEAD);
+        rules::rows(&seeds, args.threads).for_each(|row| println!("{row}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let sum = many(seeds, given, args.threads, args.all);
     print!("{sum}");
     match sum.broken.first() {
         None => Ok(ExitCode::SUCCESS),
-        Some((seed, _)) => Ok(one(*seed, class, false)),
+        Some((seed, _)) => Ok(one(*seed, given, false)),
     }
 }
 
@@ -51,10 +69,10 @@ fn number(text: &str) -> Result<u64> {
 }
 
 /// Tells the story of a seed: all of it, or with as few faults as still break something.
-fn one(seed: u64, class: Option<Class>, whole: bool) -> ExitCode {
-    let outcome = run(seed, class, whole);
+fn one(seed: u64, given: Given, whole: bool) -> ExitCode {
+    let outcome = run(seed, given, whole);
     let fails = outcome.broken.is_some();
-    let story = if fails && !whole { shrink(seed, class) } else { outcome };
+    let story = if fails && !whole { shrink(seed, given) } else { outcome };
     for line in &story.lines {
         println!("{line}");
     }

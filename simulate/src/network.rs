@@ -43,8 +43,8 @@ pub enum Side {
     NotNode(u8),
     /// One address.
     Address(u8),
-    /// Pods: all addresses below that of the first operator.
-    Pods,
+    /// Pods and operators: all addresses below that of the first client.
+    NoClient,
 }
 
 impl Side {
@@ -54,7 +54,7 @@ impl Side {
             Self::Node(node) => place.node == node,
             Self::NotNode(node) => place.node != node,
             Self::Address(address) => place.address == address,
-            Self::Pods => place.address < crate::world::OPERATOR_ADDRESS,
+            Self::NoClient => place.address < crate::world::CLIENT_ADDRESS,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::coverage::Coverage;
 use crate::faults::{Fault, Plan};
+use crate::rules::{Rule, take_out};
 use crate::settings::{Class, Settings};
 use crate::world::{Time, World};
 use std::fmt;
@@ -30,15 +31,31 @@ pub struct Outcome {
     pub faults: Vec<Fault>,
 }
 
+/// What is not drawn from the seed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given {
+    /// The class, whatever the seed says.
+    pub class: Option<Class>,
+    /// A rule that is taken out.
+    pub without: Option<Rule>,
+}
+
 /// Runs a seed as it is.
-pub fn run(seed: u64, class: Option<Class>, verbose: bool) -> Outcome {
-    let (settings, plan) = draw(seed, class);
+pub fn run(seed: u64, given: Given, verbose: bool) -> Outcome {
+    take_out(given.without);
+    run_drawn(seed, given, verbose)
+}
+
+fn run_drawn(seed: u64, given: Given, verbose: bool) -> Outcome {
+    let (settings, plan) = draw(seed, given);
     run_plan(seed, settings, plan, verbose)
 }
 
-fn draw(seed: u64, class: Option<Class>) -> (Settings, Plan) {
+fn draw(seed: u64, given: Given) -> (Settings, Plan) {
     let mut settings = Settings::draw(seed);
-    settings.class = class.unwrap_or(settings.class);
+    settings.class = given.class.unwrap_or(settings.class);
+    settings.without = given.without;
+    settings.users &= settings.holds(Rule::Users);
     let plan = Plan::draw(seed, &settings);
     (settings, plan)
 }
@@ -67,8 +84,9 @@ pub fn run_plan(seed: u64, settings: Settings, plan: Plan, verbose: bool) -> Out
 }
 
 /// The same seed with as few faults as still break something.
-pub fn shrink(seed: u64, class: Option<Class>) -> Outcome {
-    let (settings, full) = draw(seed, class);
+pub fn shrink(seed: u64, given: Given) -> Outcome {
+    take_out(given.without);
+    let (settings, full) = draw(seed, given);
     let mut faults = full.faults.clone();
     let plan = |faults: &[Fault]| Plan {
         faults: faults.to_vec(),
@@ -111,13 +129,14 @@ pub struct Sum {
 }
 
 /// Runs these seeds on all cores, or on so many threads; up to the first that breaks something, or all of them.
-pub fn many(seeds: Range<u64>, class: Option<Class>, threads: Option<usize>, all: bool) -> Sum {
+pub fn many(seeds: Range<u64>, given: Given, threads: Option<usize>, all: bool) -> Sum {
     let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let (next, stop) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
     let sum = Mutex::new(Sum {
         threads,
         ..Sum::default()
     });
+    take_out(given.without);
     let begun = Instant::now();
     let work = || {
         let mut own = Sum::default();
@@ -126,13 +145,15 @@ pub fn many(seeds: Range<u64>, class: Option<Class>, threads: Option<usize>, all
             if seed >= seeds.end {
                 break;
             }
-            let outcome = run(seed, class, false);
+            let outcome = run_drawn(seed, given, false);
             own.coverage.add(&outcome.coverage);
             own.runs += 1;
             own.events += outcome.events;
             own.simulated += Duration::from_micros(outcome.took);
             if let Some(what) = outcome.broken {
-                eprintln!("seed {seed}: {what}");
+                if given.without.is_none() {
+                    eprintln!("seed {seed}: {what}");
+                }
                 own.broken.push((seed, what));
                 stop.store(!all, Ordering::Relaxed);
             }

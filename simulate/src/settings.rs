@@ -1,6 +1,7 @@
 //! What kind of world a seed makes.
 
 use crate::random::Random;
+use crate::rules::Rule;
 use crate::world::Time;
 use redis_operator_core::observed::Policy;
 use std::time::Duration;
@@ -65,6 +66,8 @@ pub struct Settings {
     pub write_every: Time,
     /// A client connects anew when it is told that it is at the wrong place.
     pub clients_reconnect: bool,
+    /// The rule that is taken out.
+    pub without: Option<Rule>,
 }
 
 impl Settings {
@@ -124,7 +127,13 @@ impl Settings {
             json: seed.is_multiple_of(16),
             write_every: random.pick(&[50_000, 150_000, 300_000]),
             clients_reconnect: random.chance(500),
+            without: None,
         }
+    }
+
+    /// The rule was not taken out.
+    pub fn holds(&self, rule: Rule) -> bool {
+        self.without != Some(rule)
     }
 
     /// Servers alone, as the comparison with the real ones needs them.

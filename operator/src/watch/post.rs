@@ -1,7 +1,7 @@
 //! The task that holds the connection to one instance.
 
 use super::state::{State, kind};
-use super::{Clock, Seen, Settings, Target, Wake};
+use super::{Clock, Seen, Settings, Target, Wake, Watched};
 use crate::redis::{CallError, Connection, Login, OpenError};
 use crate::shortage;
 use redis_operator_core::observed::Reach;
@@ -36,16 +36,8 @@ impl Post {
         }
     }
 
-    pub(super) fn uid(&self) -> &str {
-        &self.target.uid
-    }
-
     pub(super) fn is(&self, target: &Target) -> bool {
         self.target.uid == target.uid && self.target.address == target.address
-    }
-
-    pub(super) fn seen(&self) -> Seen {
-        self.state.borrow().seen()
     }
 
     pub(super) fn connection(&self) -> Option<Arc<Connection>> {
@@ -70,21 +62,6 @@ impl Post {
             }),
             Err(error) => tracing::warn!(pod = self.target.pod, %error, "could not cut predecessors off"),
         }
-    }
-
-    /// A fresh answer, if there is a connection; and if it has just broken, what has become of it.
-    pub(super) async fn look(&self) {
-        let deadline = Instant::now() + self.settings.call_limit;
-        let held = self.held();
-        if let Some(connection) = &held
-            && self.ask(connection, false).await
-        {
-            return;
-        }
-        let mut state = self.state.subscribe();
-        let settled = state.wait_for(|state| state.is_settled(held.as_ref()));
-        // If it takes longer, the pass goes on with what is known.
-        let _ = timeout_at(deadline, settled).await;
     }
 
     /// Connects, holds, connects again, for ever.
@@ -190,5 +167,30 @@ impl Post {
                 tracing::info!(pod = self.target.pod, address = %self.target.address, before, after, "reach changed");
             }
         });
+    }
+}
+
+impl Watched for Post {
+    fn uid(&self) -> &str {
+        &self.target.uid
+    }
+
+    /// A fresh answer, if there is a connection; and if it has just broken, what has become of it.
+    async fn look(&self) {
+        let deadline = Instant::now() + self.settings.call_limit;
+        let held = self.held();
+        if let Some(connection) = &held
+            && self.ask(connection, false).await
+        {
+            return;
+        }
+        let mut state = self.state.subscribe();
+        let settled = state.wait_for(|state| state.is_settled(held.as_ref()));
+        // If it takes longer, the pass goes on with what is known.
+        let _ = timeout_at(deadline, settled).await;
+    }
+
+    fn seen(&self) -> Seen {
+        self.state.borrow().seen()
     }
 }

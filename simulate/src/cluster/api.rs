@@ -2,6 +2,8 @@
 
 use super::objects;
 use crate::event::Event;
+use crate::faults::Moment;
+use crate::rules::Rule;
 use crate::world::{Time, World, text};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -60,6 +62,10 @@ pub struct Api {
     pub broken: BTreeSet<u32>,
     /// Nodes that take no new pods.
     pub cordoned: BTreeSet<u8>,
+    /// The last record of the term before.
+    pub before: Option<Arc<Record>>,
+    /// Somebody wrote the record by hand, and what it says of the guard may be wrong.
+    pub edited: bool,
 }
 
 /// A change that a watch tells.
@@ -82,6 +88,8 @@ pub enum Change {
 pub enum Request {
     /// GET of the resource.
     Record,
+    /// GET of these pods, names by uid.
+    Pods(BTreeMap<String, String>),
     /// GET of the slice.
     Slice,
     /// JSON patch of the record; whether there was one before.
@@ -92,8 +100,8 @@ pub enum Request {
     Label(String, String, String, Label),
     /// DELETE with uid and version.
     DeletePod(String, String, String),
-    /// Apply of the StatefulSet with version: holder, replicas and the number of the spec.
-    ApplySet(Option<String>, String, i32, u32),
+    /// Apply of the StatefulSet with version: holder, replicas, the number of the spec and the restart.
+    ApplySet(Option<String>, String, i32, u32, Option<String>),
     /// GET of a kubelet's Lease.
     Renewed(u8),
     /// Patch of the rest of the status.
@@ -111,6 +119,8 @@ pub enum Response {
     Record(Option<Arc<Record>>),
     /// The slice.
     Slice(Option<Arc<EndpointSlice>>),
+    /// Those that exist.
+    Pods(Vec<Arc<Pod>>),
     /// A kubelet's Lease.
     Renewed(Timestamp),
     /// Somebody was first, or it is gone.
@@ -138,6 +148,8 @@ impl Api {
             specs: 0,
             broken: BTreeSet::new(),
             cordoned: BTreeSet::new(),
+            before: None,
+            edited: false,
             pods: BTreeMap::new(),
             slice: None,
             set: None,
@@ -218,18 +230,27 @@ impl World {
     fn serve(&mut self, request: Request) -> Response {
         match request {
             Request::Record => Response::Record(self.api.redis.record.clone()),
+            Request::Pods(asked) => {
+                let found = |(uid, name): (&String, &String)| {
+                    let pod = self.api.pods.get(name)?;
+                    (pod.metadata.uid.as_ref() == Some(uid)).then(|| Arc::clone(pod))
+                };
+                Response::Pods(asked.iter().filter_map(found).collect())
+            }
             Request::Slice => Response::Slice(self.api.slice.clone()),
             Request::WriteRecord(record, before) => self.write_record(record, before),
             Request::PutSlice(slice) => self.put_slice(*slice),
             Request::Label(name, uid, version, label) => self.label(&name, &uid, &version, label),
             Request::DeletePod(name, uid, version) => match self.api.pods.get(&name) {
-                Some(pod) if is(pod, &uid, &version) => {
+                Some(pod) if self.is_as_seen(pod, &uid, &version) => {
                     self.delete_pod(&name);
                     Response::Done
                 }
                 _ => Response::Conflict,
             },
-            Request::ApplySet(version, holder, replicas, spec) => self.apply_set(version, &holder, replicas, spec),
+            Request::ApplySet(version, holder, replicas, spec, restarted) => {
+                self.apply_set(version, &holder, replicas, spec, restarted)
+            }
             Request::Renewed(node) => Response::Renewed(self.api.renewed[usize::from(node)]),
             Request::Report => {
                 let version = self.api.next();
@@ -259,7 +280,7 @@ impl World {
         } else {
             seq.is_none()
         };
-        if !fits {
+        if !fits && self.settings.holds(Rule::RecordVersion) {
             return Response::Conflict;
         }
         let read = if self.settings.json {
@@ -272,7 +293,12 @@ impl World {
             self.violation(format!("the record does not read back: {read:?}"));
         }
         self.check_record(&record);
-        self.api.redis.record = Some(record);
+        let term = record.term;
+        let before = self.api.redis.record.replace(record);
+        if before.as_ref().is_some_and(|before| before.term < term) {
+            self.api.before = before;
+        }
+        self.beside(Moment::Recorded);
         let version = self.api.next();
         self.api.redis.version = version;
         self.tell(Change::Redis(Box::new(self.api.redis.clone())));
@@ -281,7 +307,7 @@ impl World {
 
     fn put_slice(&mut self, mut slice: EndpointSlice) -> Response {
         let held = self.api.slice.as_ref().and_then(|held| held.resource_version());
-        if slice.metadata.resource_version != held {
+        if slice.metadata.resource_version != held && self.settings.holds(Rule::SliceVersion) {
             return Response::Conflict;
         }
         let version = self.api.next();
@@ -305,6 +331,7 @@ impl World {
     /// The slice is this from now on.
     pub fn set_slice(&mut self, slice: Option<Arc<EndpointSlice>>) {
         self.check_slice(slice.as_deref());
+        self.beside(Moment::Published);
         self.api.slice.clone_from(&slice);
         let version = self.api.next();
         let published = slice
@@ -321,7 +348,7 @@ impl World {
     }
 
     fn label(&mut self, name: &str, uid: &str, version: &str, label: Label) -> Response {
-        let Some(pod) = self.api.pods.get(name).filter(|pod| is(pod, uid, version)) else {
+        let Some(pod) = self.api.pods.get(name).filter(|pod| self.is_as_seen(pod, uid, version)) else {
             return Response::Conflict;
         };
         let mut pod = (**pod).clone();
@@ -337,6 +364,12 @@ impl World {
         self.put_pod(pod);
         self.check_labels();
         Response::Done
+    }
+
+    fn is_as_seen(&self, pod: &Pod, uid: &str, version: &str) -> bool {
+        let same =
+            pod.metadata.uid.as_deref() == Some(uid) && pod.metadata.resource_version.as_deref() == Some(version);
+        same || !self.settings.holds(Rule::PodVersion)
     }
 
     /// Writes a pod with a new version.
@@ -358,13 +391,22 @@ impl World {
         self.ask_controller();
     }
 
-    fn apply_set(&mut self, version: Option<String>, holder: &str, replicas: i32, spec: u32) -> Response {
+    fn apply_set(
+        &mut self,
+        version: Option<String>,
+        holder: &str,
+        replicas: i32,
+        spec: u32,
+        restarted: Option<String>,
+    ) -> Response {
         let held = self.api.set.as_ref().and_then(|held| held.resource_version());
-        if held.is_some() && version != held {
+        if held.is_some() && version != held && self.settings.holds(Rule::SetVersion) {
             return Response::Conflict;
         }
         let version = self.api.next();
-        self.api.set = Some(Arc::new(objects::set(holder, replicas, spec, version)));
+        let revision = objects::revision(spec, restarted.as_deref());
+        let set = objects::set(holder, replicas, &revision, restarted, version);
+        self.api.set = Some(Arc::new(set));
         self.tell(Change::Set(self.api.set.clone()));
         self.ask_controller();
         Response::Done
@@ -427,8 +469,4 @@ impl World {
             self.schedule(at, Event::Cache(number, epoch, Box::new(change.clone())));
         }
     }
-}
-
-fn is(pod: &Pod, uid: &str, version: &str) -> bool {
-    pod.metadata.uid.as_deref() == Some(uid) && pod.metadata.resource_version.as_deref() == Some(version)
 }

@@ -58,7 +58,7 @@ impl World {
             .and_then(|status| status.update_revision.clone())
             .unwrap_or_default();
         let mut state = PodState::new(number, name, ordinal, node, begins);
-        state.container.broken = spec.parse().is_ok_and(|spec| self.api.broken.contains(&spec));
+        state.container.broken = objects::spec_of(&spec).is_some_and(|spec| self.api.broken.contains(&spec));
         self.pods.push(state);
         self.put_pod(objects::pod(number, ordinal, node, &spec));
         self.schedule(begins, Event::Kubelet(number));

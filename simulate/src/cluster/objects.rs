@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetStatus};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Node,
-    NodeSpec, NodeStatus, NodeSystemInfo, Pod, PodSpec, PodStatus, Taint,
+    NodeSpec, NodeStatus, NodeSystemInfo, Pod, PodSpec, PodStatus, PodTemplateSpec, Taint,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
@@ -15,6 +15,16 @@ use redis_operator_core::names;
 const SET_UID: &str = "set";
 /// Uid of the resource.
 pub(crate) const REDIS_UID: &str = "redis";
+
+/// For what pods are made: the number of the spec, and the restart that was accepted last.
+pub(crate) fn revision(spec: u32, restarted: Option<&str>) -> String {
+    format!("{spec}{}", restarted.unwrap_or_default())
+}
+
+/// The number of the spec of a revision.
+pub(crate) fn spec_of(revision: &str) -> Option<u32> {
+    revision.split('r').next()?.parse().ok()
+}
 
 /// What a kubelet knows of the redis container.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +72,12 @@ pub(crate) fn node(number: u8, boot: u32, out_of_service: bool) -> Node {
 /// The StatefulSet.
 ///
 /// Its status is there at once: that its controller lags behind is the controller's own pause.
-pub(crate) fn set(holder: &str, replicas: i32, spec: u32, version: u64) -> StatefulSet {
+pub(crate) fn set(holder: &str, replicas: i32, revision: &str, restarted: Option<String>, version: u64) -> StatefulSet {
+    let made_for = |key: &str, value: String| (key.to_owned(), value);
+    let template = [made_for(names::ANNOTATION_SPEC, revision.to_owned())];
+    let template = template
+        .into_iter()
+        .chain(restarted.map(|time| made_for(names::ANNOTATION_RESTART, time)));
     let mut set = StatefulSet {
         metadata: ObjectMeta {
             name: Some(names::object(NAME)),
@@ -76,10 +91,17 @@ pub(crate) fn set(holder: &str, replicas: i32, spec: u32, version: u64) -> State
         },
         spec: Some(StatefulSetSpec {
             replicas: Some(replicas),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    annotations: Some(template.collect()),
+                    ..ObjectMeta::default()
+                }),
+                ..PodTemplateSpec::default()
+            },
             ..StatefulSetSpec::default()
         }),
         status: Some(StatefulSetStatus {
-            update_revision: Some(spec.to_string()),
+            update_revision: Some(revision.to_owned()),
             ..StatefulSetStatus::default()
         }),
     };

@@ -2,6 +2,7 @@
 
 use super::side::Handle;
 use crate::cluster::api::{NAME, Redis, Request, Response};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use redis_operator::error::Error;
@@ -10,6 +11,7 @@ use redis_operator::slice::{self, Draft};
 use redis_operator_core::observed::Slice;
 use redis_operator_core::plan::Label;
 use redis_operator_core::record::{Found, Process, Record};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -87,12 +89,20 @@ impl Cluster {
         };
         match known {
             Some(known) => Ok(found(known.value.as_ref())),
-            None => self.reread().await,
+            None => self.read().await,
         }
     }
 
     /// With a quorum.
     pub(super) async fn reread(&self) -> Result<Found, Error> {
+        let held = self.held().record.clone();
+        if let Some(held) = held.filter(|_| !self.handle.lock().reads_again) {
+            return Ok(found(held.value.as_ref()));
+        }
+        self.read().await
+    }
+
+    async fn read(&self) -> Result<Found, Error> {
         match self.handle.api(Request::Record).await {
             Response::Record(record) => {
                 let mut held = self.held();
@@ -135,6 +145,17 @@ impl Cluster {
                 Ok(observed)
             }
             other => Err(error("read the slice", &other)),
+        }
+    }
+
+    /// Of these pods, names by uid, those that exist.
+    pub(super) async fn existing(&self, pods: &BTreeMap<String, String>) -> Result<Vec<Arc<Pod>>, Error> {
+        if pods.is_empty() {
+            return Ok(vec![]);
+        }
+        match self.handle.api(Request::Pods(pods.clone())).await {
+            Response::Pods(found) => Ok(found),
+            other => Err(error("read pods", &other)),
         }
     }
 

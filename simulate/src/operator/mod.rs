@@ -6,6 +6,7 @@ mod post;
 mod process;
 mod servers;
 mod side;
+mod source;
 
 pub use process::Operator;
 pub use side::Planned;

@@ -5,6 +5,7 @@ use super::side::{Ask, Came, Handle};
 use crate::cluster::api::{Request, Response};
 use crate::event::Event;
 use crate::network::{Place, Who};
+use crate::rules::Rule;
 use crate::world::{Time, World};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -92,6 +93,7 @@ impl World {
         }
         let list = self.api.list();
         let (now, verbose) = (self.now, self.verbose);
+        let reads_again = self.settings.holds(Rule::ReadAgain);
         let operator = &mut self.operators[number];
         operator.alive = true;
         operator.paused = false;
@@ -101,6 +103,7 @@ impl World {
         {
             let mut side = operator.handle.lock();
             side.verbose = verbose;
+            side.reads_again = reads_again;
             for change in list {
                 side.cache.apply(change);
             }

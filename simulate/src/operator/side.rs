@@ -152,6 +152,8 @@ pub(super) enum Came {
 pub(super) struct Side {
     pub(super) now: Time,
     pub(super) verbose: bool,
+    /// Reads with a quorum do so: a rule that can be taken out.
+    pub(super) reads_again: bool,
     pub(super) holder: String,
     pub(super) cache: Cache,
     pub(super) posts: BTreeMap<String, Post>,

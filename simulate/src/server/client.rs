@@ -4,12 +4,14 @@ use super::Waiting;
 use crate::event::Event;
 use crate::message::{Message, Said};
 use crate::network::{Cid, Who};
+use crate::rules::Rule;
 use crate::server::data::Item;
 use crate::world::World;
 
 impl World {
     /// SET.
     pub(super) fn write(&mut self, number: usize, cid: Cid, n: u32) {
+        let guarded = self.settings.holds(Rule::WriteGuard);
         let it = &mut self.servers[number];
         if self.now < it.paused_until {
             return it.held_back.push((cid, n));
@@ -17,7 +19,7 @@ impl World {
         let said = if !it.master {
             it.misdirected += 1;
             Said::NotMaster
-        } else if it.guard > 0 && it.guard_lag > 0 && it.good < it.guard {
+        } else if guarded && it.guard > 0 && it.guard_lag > 0 && it.good < it.guard {
             Said::Refused
         } else {
             it.data.insert(n);
@@ -94,9 +96,10 @@ impl World {
     }
 
     fn count_acknowledged(&self, number: usize, offset: u64) -> u32 {
+        let holds = self.settings.holds(Rule::Wait);
         let replicas = self.servers[number].replicas.iter();
         replicas
-            .filter(|replica| replica.online && replica.ack.0 >= offset)
+            .filter(|replica| replica.online && (replica.ack.0 >= offset || !holds))
             .count() as u32
     }
 

@@ -1,7 +1,9 @@
 //! The operator's verbs.
 
+use crate::faults;
 use crate::message::{Message, Outcome, Verb};
 use crate::network::{Cid, Who};
+use crate::rules::Rule;
 use crate::world::{World, text};
 use redis_operator::redis::CallError;
 use redis_operator_core::observed::Moment;
@@ -10,6 +12,9 @@ use redis_operator_core::record::Claim;
 impl World {
     /// A call of the operator.
     pub(super) fn called(&mut self, number: usize, cid: Cid, call: u32, verb: Verb) {
+        if verb != Verb::Probe {
+            self.beside(faults::Moment::Called);
+        }
         let loads = self.servers[number].loading.is_some();
         let outcome = if loads && verb != Verb::Probe && verb != Verb::CutPredecessors {
             Err(CallError::Alive("LOADING".to_owned()))
@@ -61,6 +66,7 @@ impl World {
             Verb::Serve(open) => self.servers[number].serves = open,
             Verb::Priority(priority) => self.servers[number].priority = priority,
             Verb::CutClients => self.cut_off(number, None, |who| matches!(who, Who::Client(_))),
+            Verb::CutPredecessors if !self.settings.holds(Rule::CutPredecessors) => {}
             Verb::CutPredecessors => self.cut_off(number, cid, |who| matches!(who, Who::Operator(..))),
         }
         Ok(None)

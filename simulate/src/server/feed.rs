@@ -2,6 +2,7 @@
 
 use super::Attached;
 use crate::event::Event;
+use crate::faults::Moment;
 use crate::message::{Message, Refusal, Snapshot};
 use crate::network::Cid;
 use crate::server::data::{Backlog, Item};
@@ -52,6 +53,7 @@ impl World {
             offset: it.offset,
         };
         self.send(cid, 1, Message::FullResync);
+        self.beside(Moment::Synced);
         let time = self.settings.sync_time;
         let time = self.random.between(time / 2, time * 2);
         self.schedule(

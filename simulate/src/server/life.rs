@@ -4,6 +4,7 @@ use super::{Link, Mood, REPL_TIMEOUT, Saved, Server};
 use crate::event::Event;
 use crate::message::{Message, Outcome, Said};
 use crate::network::Cid;
+use crate::rules::Rule;
 use crate::server::data::Data;
 use crate::world::{Time, World};
 use redis_operator::redis::CallError;
@@ -45,7 +46,7 @@ impl World {
             mood: Mood::Fine,
             loading,
             started,
-            master: false,
+            master: !self.settings.holds(Rule::FencedStart),
             upstream: 0,
             id: place.map_or(id, |(id, _)| id),
             id2: None,
