@@ -9,13 +9,14 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 const LIB: &str = "operator/core/src/lib.rs";
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
     "--lib",
     "--test=protocol",
     "--test=crd",
     "--test=examples",
     "--test=manifests",
     "--test=written",
+    "--test=objects",
 ];
 
 #[derive(Deserialize)]

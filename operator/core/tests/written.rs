@@ -1,7 +1,9 @@
 //! What users, images and the API server write, as the core reads it.
 
-use redis_operator_core::config::{check, persistence};
-use redis_operator_core::credentials::replication_acl;
+use k8s_openapi::ByteString;
+use redis_operator_core::api::{RedisSpec, SecretKeyRef};
+use redis_operator_core::config::{check, persistence, render};
+use redis_operator_core::credentials::{application_password, replication_acl};
 use redis_operator_core::resources::differs;
 use redis_operator_core::version::obstacle;
 use serde_json::json;
@@ -87,4 +89,32 @@ fn r04_formats_that_went_apart_follow_their_own_kind_only() {
     assert_eq!(obstacle("redis:7.4", "redis:8.0"), None);
     assert_eq!(obstacle("valkey:9.0", "valkey:9.1"), None);
     assert!(obstacle("redis:7.4", "valkey:9.0").is_some(), "Valkey reads none of it");
+}
+
+#[test]
+fn what_a_user_writes_takes_the_place_of_the_default() {
+    for (key, default, other) in [("repl-backlog-size", "64mb", "1gb"), ("tcp-keepalive", "10", "60")] {
+        let mut spec = RedisSpec::new("redis:7.0");
+        let lines = |spec: &RedisSpec| -> Vec<String> {
+            let text = render(spec);
+            let of_key = text.lines().filter(|line| line.split(' ').next() == Some(key));
+            of_key.map(str::to_owned).collect()
+        };
+        assert_eq!(lines(&spec), [format!("{key} {default}")]);
+        spec.config.insert(key.to_owned(), other.to_owned());
+        assert_eq!(lines(&spec), [format!("{key} {other}")]);
+    }
+}
+
+#[test]
+fn b02_a_password_that_ends_with_a_newline_is_told_how_to_write_it_without() {
+    let reference: SecretKeyRef = serde_json::from_value(json!({"name": "secret", "key": "password"})).unwrap();
+    let says = |password: &str| {
+        let data = [("password".to_owned(), ByteString(password.into()))].into();
+        application_password(&reference, Some(&data)).unwrap_err().to_string()
+    };
+    for password in ["x\n", "x\r"] {
+        assert!(says(password).contains("printf '%s'"), "{password:?}");
+    }
+    assert!(says("x\ny").contains("on one line"));
 }

@@ -144,3 +144,39 @@ fn e30_a_former_master_that_wrote_after_the_fork_is_never_a_candidate() {
     world.settle_for(Duration::from_secs(30));
     assert_ne!(world.published(), Some(0), "{}", world.story());
 }
+
+#[test]
+fn e22_a_master_of_two_terms_ago_does_not_hide_what_the_volumes_hold() {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    world.isolated.insert(pod_name(0));
+    world.until(|world| world.published() == Some(1));
+    world.settle_for(Duration::from_secs(10));
+    world.kill(1);
+    world.until(|world| world.published() == Some(2));
+    world.start(1);
+    world.settle_for(Duration::from_secs(10));
+    assert!(world.write(), "{}", world.story());
+    // the lights go out for both, and come on again with the one that was cut off all the time
+    world.restart(1);
+    world.restart(2);
+    world.isolated.clear();
+    world.settle();
+    assert!(!world.server(0).master, "{}", world.story());
+    world.assert_healthy();
+    world.assert_nothing_lost();
+}
+
+#[test]
+fn e23_a_master_of_another_history_is_adopted_where_nobody_holds_the_recorded_one() {
+    let mut world = World::healthy(3);
+    (0..3).for_each(|ordinal| world.restart(ordinal));
+    let server = world.server_mut(1);
+    (server.data, server.placed, server.offset) = (vec![901], true, 700);
+    world.promote_by_hand(1);
+    world.settle();
+    assert_eq!(world.master(), 1);
+    assert_eq!(
+        (world.record().reason.as_str(), world.server(2).data.as_slice()),
+        ("Adopted", &[901][..])
+    );
+}

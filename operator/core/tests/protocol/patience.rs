@@ -1,11 +1,11 @@
 //! How long something is waited for, at the very moment at which that ends; and what is looked at again, and when.
 
-use crate::world::{Disk, Link, Mood, World, answer_mut, pod_name};
+use crate::world::{Disk, Link, Mood, World, answer_mut, pod_name, reasons};
 use redis_operator_core::decide::decide;
 use redis_operator_core::memory::{Attempts, Misdirected};
-use redis_operator_core::observed::{Observed, Reach};
-use redis_operator_core::plan::Step;
-use redis_operator_core::record::{Phase, Stage};
+use redis_operator_core::observed::{Moment, Observed, Reach};
+use redis_operator_core::plan::{Reason, Step};
+use redis_operator_core::record::{Found, Phase, Stage};
 use std::time::Duration;
 
 const fn ms(n: u64) -> Duration {
@@ -299,4 +299,59 @@ fn r06_a_target_has_two_seconds_to_catch_up_and_the_next_attempt_waits_for_five(
     assert_eq!(waits(1_999), "wait for the target to catch up");
     assert_eq!(waits(2_000), "the target does not catch up: end the switchover");
     assert_eq!(waits(3_000), "the target does not catch up: end the switchover");
+}
+
+#[test]
+fn d16_a_successor_that_writes_again_is_waited_for_anew() {
+    let mut world = World::healthy(3);
+    let (mut seen, mut memory) = (world.observe(), world.operator.memory.clone());
+    let begun = seen.now;
+    let mut pass = |holder: &str, seq, after: u64| {
+        let Found::Record(record) = &mut seen.record else {
+            panic!()
+        };
+        (record.holder, record.seq) = (holder.to_owned(), seq);
+        seen.now = Moment(begun.0 + after);
+        memory.note(&seen);
+        memory.succeeded.map(|(seq, since)| (seq, since.0 - begun.0))
+    };
+    assert_eq!(pass("another", 100, 0), Some((100, 0)));
+    assert_eq!(pass("another", 100, 10), Some((100, 0)), "it does nothing");
+    assert_eq!(pass("another", 101, 20), Some((101, 20)), "it does something");
+    assert_eq!(pass("operator-1", 102, 30), None, "this one took over");
+}
+
+#[test]
+fn d12_a_member_without_a_link_is_named_after_a_minute() {
+    let mut world = World::healthy(2);
+    world.cut.insert((pod_name(1), pod_name(0)));
+    world.hang_up_on(&pod_name(0));
+    world.settle_for(ms(10_000));
+    let (mut seen, memory) = (world.observe(), world.operator.memory.clone());
+    seen.memory = memory;
+    let mut named = |time| {
+        for linkless in seen.memory.linkless.values_mut() {
+            linkless.since = seen.now.before(ms(time));
+        }
+        reasons(&decide(&seen)) == [Reason::MemberWithoutLink]
+    };
+    assert!(!named(59_999));
+    assert!(named(60_000));
+    assert!(named(90_000));
+}
+
+#[test]
+fn a_preferred_one_becomes_master_after_a_minute() {
+    let mut world = World::healthy(3);
+    world.prefer(1, 10);
+    world.settle_for(ms(1_000));
+    let mut seen = world.observe();
+    let run = world.server(0).run.clone();
+    let mut after = |time| {
+        seen.memory.preferable = Some((run.clone(), seen.now.before(ms(time))));
+        let plan = decide(&seen);
+        (plan.why, plan.wake)
+    };
+    assert_eq!(after(59_999), ("", Some(ms(1))));
+    assert_eq!(after(60_000), ("begin a switchover", None));
 }

@@ -369,3 +369,31 @@ fn by_hand_paused_altogether_leaves_nobody_frozen() {
     assert!(world.write(), "its guard has its replicas{}", world.story());
     assert_eq!(world.published(), Some(0));
 }
+
+#[test]
+fn by_hand_paused_says_what_is_done_all_the_same() {
+    let says = |world: &mut World, paused| {
+        world.desired.paused = paused;
+        let plan = world.pass_only();
+        assert_eq!(reasons(&plan), [Reason::Paused]);
+        let message = plan.notes[0].message.clone();
+        let text = message.strip_suffix(", until the annotation redis-operator.dev/paused is removed");
+        text.unwrap().to_owned()
+    };
+    let mut world = World::healthy(3);
+    assert_eq!(
+        says(&mut world, Paused::Planned),
+        "nothing planned is done, though a master that fails is replaced"
+    );
+    assert_eq!(
+        says(&mut world, Paused::All),
+        "nothing is done, not even where the master fails"
+    );
+    world.desired.paused = Paused::No;
+    ask(&mut world, "any");
+    world.until(|world| world.record().phase == Phase::Switching);
+    assert_eq!(
+        says(&mut world, Paused::All),
+        "the change of master that has begun is brought to an end, and then nothing is done, not even where the master fails"
+    );
+}
