@@ -251,9 +251,13 @@ pub(super) async fn hung(host: IpAddr) -> OpenError {
     }
 }
 
-/// A failure of this side, which says nothing about the server.
+/// A failure of this side. It says nothing about the server if something is short here; that time was short may well be
+/// the server's doing.
 fn own<T>(outcome: io::Result<T>) -> Result<T, OpenError> {
-    outcome.map_err(|error| OpenError::Own(error.to_string()))
+    outcome.map_err(|error| match error.to_string() {
+        text if shortage::is_own(&error) => OpenError::Own(text),
+        text => OpenError::Unreachable(text),
+    })
 }
 
 fn client(address: SocketAddr, user: &str, password: &str, limit: Duration) -> Client {

@@ -42,7 +42,7 @@ fn begin(view: &View, aside: &mut Aside) -> Say {
         }
         return None;
     }
-    let target = target(view).filter(|it| !by_hand || wish::is_meant(view, &it.instance.pod));
+    let target = target(view, master).filter(|it| !by_hand || wish::is_meant(view, &it.instance.pod));
     let Some(target) = target else {
         // what a person asked for was answered before
         if !by_hand {
@@ -88,13 +88,15 @@ fn unrest(view: &View, master: Living) -> Option<String> {
     joins().or_else(leaves).or_else(guard).or_else(connected)
 }
 
-/// The best of those that stay: full, in sync, and not to be taken away next.
-fn target<'a>(view: &View<'a>) -> Option<Living<'a>> {
+/// The best of those that stay: full, in sync, and not to be taken away next. For a master that goes whatever is decided one
+/// whose node is about to go is better than nobody; it comes last.
+fn target<'a>(view: &View<'a>, master: Living) -> Option<Living<'a>> {
     let full = view.living_at(Stage::Full).map(|(_, living)| living);
     let fit = full.filter(|it| {
         let may = it.instance.priority() > 0 && it.instance.attached;
         let linked = it.answer.replication.link_is_up();
-        may && linked && view.is_wanted(it.instance) && it.instance.evacuating.is_none()
+        let stays = it.instance.evacuating.is_none() || master.instance.deleting;
+        may && linked && stays && view.is_wanted(it.instance)
     });
     fit.min_by_key(|it| (!wish::is_named(view, it.instance), elect::preference(view, *it)))
 }

@@ -215,3 +215,19 @@ fn r06_after_a_demotion_that_failed_clients_are_left_alone_for_a_while() {
     assert_eq!(world.published(), Some(1));
     world.assert_nothing_lost();
 }
+
+/// Candidates on such nodes come last, and one of them is better than none.
+#[test]
+fn r01_a_master_that_is_deleted_hands_over_to_one_on_a_cordoned_node_if_there_is_no_other() {
+    let mut world = World::healthy(3);
+    for ordinal in 0..3 {
+        world.pod_mut(ordinal).evacuating = Some("the node is cordoned".to_owned());
+    }
+    world.settle();
+    assert_eq!(world.published(), Some(0), "as long as it may stay");
+    world.delete(0);
+    let took = world.until(|world| world.published().is_some_and(|published| published != 0));
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    assert!(!world.server(0).master, "its preStop may go on");
+    assert_complete(&world, &world.server(0).data.clone());
+}

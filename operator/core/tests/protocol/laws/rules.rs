@@ -169,7 +169,7 @@ pub fn who_may_be_promoted(seen: &Observed, plan: &Plan) -> Verdict {
 }
 
 /// A switchover leads to one that is full, linked, to stay, and not of priority 0, and never begins while anybody joins or
-/// leaves.
+/// leaves. A master that is deleted cannot wait for one to stay.
 pub fn who_may_be_switched_to(seen: &Observed, plan: &Plan) -> Verdict {
     let Some(record) = old(seen).filter(|record| record.phase == Phase::Steady) else {
         return Ok(());
@@ -183,8 +183,12 @@ pub fn who_may_be_switched_to(seen: &Observed, plan: &Plan) -> Verdict {
     let linked = it.replication.upstream.as_ref().is_some_and(|up| up.link_up);
     let member = record.member(&target.uid, &target.run_id);
     let calm = record.members.values().all(|member| member.stage == Stage::Full);
-    let fit = member.is_some() && calm && linked && priority > 0 && !instance.deleting && instance.evacuating.is_none();
-    law(fit, || format!("switches to {instance:?}"))
+    let named = |i: &&Instance| record.master.as_ref().is_some_and(|master| master.uid == i.uid);
+    let deleted = seen.instances.values().find(named).is_some_and(|i| i.deleting);
+    let stays = !instance.deleting && (instance.evacuating.is_none() || deleted);
+    law(member.is_some() && calm && linked && priority > 0 && stays, || {
+        format!("switches to {instance:?}")
+    })
 }
 
 /// Law 4, the offset.
