@@ -19,6 +19,7 @@ pub fn world(config: &Config) -> Result<World, String> {
         slice: Published::default(),
         wanted,
         spec: 0,
+        asked: false,
         set_holder: 0,
         ops: [None, None],
         leader: 0,

@@ -48,6 +48,8 @@ pub enum Beginning {
     Leaving,
     /// Everybody is full, and the user asks for other pods.
     Rolling,
+    /// Everybody is full, and the user asks for another master.
+    Asking,
     /// Nothing was ever there: the first start.
     First,
 }

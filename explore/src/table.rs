@@ -115,6 +115,23 @@ pub const ALL: &[Config] = &[
         ..STEADY
     },
     Config {
+        name: "switchover, crash",
+        beginning: Beginning::Asking,
+        kinds: &[Fault::Crash],
+        ticks: &[6_100],
+        lags: false,
+        small: false,
+        ..STEADY
+    },
+    Config {
+        name: "switchover, every fault",
+        beginning: Beginning::Asking,
+        kinds: EVERY,
+        lags: false,
+        small: false,
+        ..STEADY
+    },
+    Config {
         name: "first start",
         beginning: Beginning::First,
         kinds: NO_CUT,
@@ -211,7 +228,7 @@ pub const ALL: &[Config] = &[
     Config {
         name: "read_first",
         without: &[Rule::ReadFirst],
-        kinds: &[Fault::Hang],
+        beginning: Beginning::Asking,
         holds: false,
         ..LATE_PASSES
     },
@@ -226,7 +243,14 @@ pub const ALL: &[Config] = &[
     Config {
         name: "late_slice",
         without: &[Rule::Slice],
-        kinds: &[Fault::Hang],
+        beginning: Beginning::Asking,
+        holds: false,
+        ..LATE
+    },
+    Config {
+        name: "late_delete",
+        without: &[Rule::Delete],
+        beginning: Beginning::Rolling,
         holds: false,
         ..LATE
     },

@@ -26,6 +26,7 @@ impl World {
             Action::Tick(time) => self.let_pass(u64::from(time) * 1_000),
             Action::Scale(n) => self.wanted = n,
             Action::Change => self.spec += 1,
+            Action::Ask => self.asked = true,
             Action::Outlive(g) => self.gone[usize::from(g)].outlived = true,
             Action::Reap => self.end(ORPHAN, false),
             Action::Heal => (self.cut, self.ways) = Default::default(),

@@ -44,6 +44,8 @@ pub enum Action {
     Scale(u8),
     /// The user asks for other pods.
     Change,
+    /// The user asks for another master.
+    Ask,
     /// A hung process goes on.
     Resume(u8),
     /// The network is whole again.
@@ -80,7 +82,11 @@ pub const CUTS: [&str; 11] = [
 impl Action {
     /// It needs nothing from outside: processes, operators and time go on.
     pub fn is_progress(self) -> bool {
-        !self.is_fault() && !matches!(self, Self::Write(_) | Self::Scale(_) | Self::Change | Self::Succeed)
+        !self.is_fault()
+            && !matches!(
+                self,
+                Self::Write(_) | Self::Scale(_) | Self::Change | Self::Ask | Self::Succeed
+            )
     }
 
     /// It is one of the things that may go wrong.
@@ -122,6 +128,9 @@ impl World {
         }
         if config.beginning == Beginning::Rolling && self.spec == 0 {
             all.push(Action::Change);
+        }
+        if config.beginning == Beginning::Asking && !self.asked {
+            all.push(Action::Ask);
         }
         if config.beginning == Beginning::Leaving && self.wanted == 3 {
             all.push(Action::Scale(2));

@@ -71,6 +71,8 @@ pub struct World {
     pub wanted: u8,
     /// The number of the spec that the user wants.
     pub spec: u8,
+    /// The user has asked for another master.
+    pub asked: bool,
     /// Who wrote the StatefulSet last.
     pub set_holder: u16,
     /// Operators, and which of them has the lease.

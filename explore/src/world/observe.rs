@@ -81,7 +81,7 @@ impl World {
         let mut hash = DefaultHasher::new();
         self.slots[..PODS].hash(&mut hash);
         (config.policy as u8, config.mask()).hash(&mut hash);
-        (self.gone, self.wanted, self.spec, self.set_holder, self.now).hash(&mut hash);
+        (self.gone, self.wanted, self.spec, self.asked, self.set_holder, self.now).hash(&mut hash);
         (op.known.as_ref().map(|doc| doc.hash), op.memory.hash).hash(&mut hash);
         (op.holder, op.slice, op.connections, op.found, op.heard, op.last).hash(&mut hash);
         Some(hash.finish())
@@ -108,7 +108,10 @@ impl World {
             term: 0,
         });
         Some(Observed {
-            desired: Desired::new(u32::from(self.wanted), config.policy, Duration::from_secs(2), false),
+            desired: Desired {
+                switchover: self.asked.then(|| "any".to_owned()),
+                ..Desired::new(u32::from(self.wanted), config.policy, Duration::from_secs(2), false)
+            },
             holder: name('h', op.holder),
             departed: gone.map(departed).collect(),
             record,

@@ -17,7 +17,12 @@ pub(super) fn fingerprint(world: &World, config: &Config) -> u64 {
     }
     slice(&mut canon, &world.slice);
     canon.name('h', world.set_holder);
-    canon.word(u64::from(world.spec) << 16 | u64::from(world.wanted) << 8 | u64::from(world.leader));
+    canon.word(
+        u64::from(world.asked) << 24
+            | u64::from(world.spec) << 16
+            | u64::from(world.wanted) << 8
+            | u64::from(world.leader),
+    );
     for k in 0..2 {
         match &world.ops[k] {
             None => canon.word(7),
