@@ -4,6 +4,7 @@ use crate::cluster::Local;
 use crate::history::History;
 use crate::load::Load;
 use crate::log::{self, Attempt, Micros};
+use crate::program::program;
 use anyhow::{Context, Result, bail, ensure};
 use std::env;
 use std::path::PathBuf;
@@ -65,7 +66,7 @@ impl Client {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", local.network(&order.node).display()));
         command
-            .arg(program(name)?)
+            .arg(program(name, "-p e2e --bins")?)
             .args([&order.address, &order.key])
             .arg("--out")
             .arg(&file);
@@ -148,17 +149,4 @@ impl Drop for Client {
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.file);
     }
-}
-
-/// A client's program: beside this one, or one folder up when this is a test.
-fn program(name: &str) -> Result<PathBuf> {
-    let own = env::current_exe()?;
-    let folders = own.ancestors().skip(1).take(2);
-    let found = folders.map(|folder| folder.join(name)).find(|file| file.exists());
-    found.with_context(|| {
-        format!(
-            "no {name} beside {}: build it with `cargo build -p e2e --bins`",
-            own.display()
-        )
-    })
 }

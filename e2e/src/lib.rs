@@ -21,6 +21,7 @@ pub mod observer;
 pub mod operator;
 pub mod outage;
 pub mod pod;
+mod program;
 pub mod reign;
 pub mod report;
 pub mod resp;

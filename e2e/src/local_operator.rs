@@ -2,6 +2,7 @@
 //! at one of its fail points.
 
 use crate::log::{self, Micros};
+use crate::program::program;
 use crate::space::{Space, call};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -90,8 +91,11 @@ impl LocalOperator {
         fs::create_dir_all(&folder)?;
         let log = folder.join(format!("{name}.log"));
         let mut command = match without {
-            None => Command::new(program("redis-operator", "")?),
-            Some(_) => Command::new(program("operator-without-rules", " --features rules-out")?),
+            None => Command::new(program("redis-operator", "-p redis-operator")?),
+            Some(_) => Command::new(program(
+                "operator-without-rules",
+                "-p redis-operator --features rules-out",
+            )?),
         };
         if let Some(rule) = without {
             command.env("REDIS_OPERATOR_WITHOUT", rule.name());
@@ -256,17 +260,4 @@ pub fn logs(space: &Space) -> Result<String> {
 /// Removes the logs.
 pub fn forget(space: &Space) -> Result<()> {
     Ok(fs::remove_dir_all(folder(space))?)
-}
-
-/// One of the operator's programs, one folder above a test's, which is built with these arguments.
-fn program(name: &str, built_with: &str) -> Result<PathBuf> {
-    let own = env::current_exe()?;
-    let folders = own.ancestors().skip(1).take(2);
-    let found = folders.map(|folder| folder.join(name)).find(|file| file.exists());
-    found.with_context(|| {
-        format!(
-            "no {name} beside {}: build it with `cargo build -p redis-operator --bin {name}{built_with}`",
-            own.display()
-        )
-    })
 }

@@ -4,7 +4,7 @@ use crate::cluster::{API_LIMIT, Cluster};
 use crate::subject::Subject;
 use anyhow::{Context, Result, bail};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, Secret, Service};
 use kube::api::{DeleteParams, ListParams, LogParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
@@ -57,10 +57,20 @@ impl Space {
         }
     }
 
-    /// Deletes the namespace; Kubernetes does so in its own time.
+    /// Deletes the namespace; Kubernetes does so in its own time. What would disturb the next test goes at once: nothing
+    /// comes back in a namespace that is being deleted, and no pod there has anything to hand over. Only a volume is not
+    /// given back before whoever writes to it has ended.
     pub async fn delete(&self) -> Result<()> {
+        let now = DeleteParams::default().grace_period(0);
+        let all = ListParams::default();
         let api = Api::<Namespace>::all(self.cluster.client.clone());
         call(api.delete(&self.name, &DeleteParams::default())).await?;
+        call(self.api::<Redis>().delete_collection(&DeleteParams::default(), &all)).await?;
+        call(self.api::<Service>().delete_collection(&DeleteParams::default(), &all)).await?;
+        let claims = call(self.api::<PersistentVolumeClaim>().list_metadata(&all)).await?;
+        if claims.items.is_empty() {
+            call(self.api::<Pod>().delete_collection(&now, &all)).await?;
+        }
         Ok(())
     }
 

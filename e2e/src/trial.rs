@@ -9,7 +9,7 @@ use crate::space::{call, until};
 use crate::subject::{Settled, Subject};
 pub use crate::verdict::{Account, Reading, Verdict};
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::ListParams;
@@ -130,17 +130,24 @@ async fn everybody(writers: &mut [(Option<u32>, Client)], readers: &mut [Client]
     Ok(())
 }
 
-/// Waits until no instance and no namespace is on its way out: each pod and each Service that goes costs kube-proxy a sync,
-/// and the next publication waits for its second to pass.
+/// Waits until no instance is on its way out, and no Service of one in a namespace that is: each of them that goes costs
+/// kube-proxy a sync, and the next publication waits for its second to pass.
 async fn quiet(cluster: &Cluster) -> Result<()> {
-    let instances = format!("{}={}", "app.kubernetes.io/managed-by", names::MANAGED_BY);
+    let ours = format!("{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY);
+    let ours = ListParams::default().labels(&ours);
     let pods = Api::<Pod>::all(cluster.client.clone());
+    let services = Api::<Service>::all(cluster.client.clone());
     let namespaces = Api::<Namespace>::all(cluster.client.clone());
     until("all other instances to be gone or there", SETTLE_LIMIT, async || {
-        let found = call(pods.list(&ListParams::default().labels(&instances))).await?;
+        let pods = call(pods.list_metadata(&ours)).await?;
+        let services = call(services.list_metadata(&ours)).await?;
         let spaces = call(namespaces.list_metadata(&ListParams::default())).await?;
         let going = |meta: &ObjectMeta| meta.deletion_timestamp.is_some();
-        Ok(!found.items.iter().any(|pod| going(&pod.metadata)) && !spaces.items.iter().any(|it| going(&it.metadata)))
+        let spaces: Vec<_> = spaces.items.into_iter().filter(|it| going(&it.metadata)).collect();
+        let left = |meta: &ObjectMeta| spaces.iter().any(|it| it.metadata.name == meta.namespace);
+        let pods = pods.items.iter().map(|it| &it.metadata);
+        let mut all = pods.chain(services.items.iter().map(|it| &it.metadata));
+        Ok(!all.any(|meta| going(meta) || left(meta)))
     })
     .await
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// Left to itself, it does not come to rest.
 pub fn world(config: &Config) -> Result<World, String> {
     let first = config.beginning == Beginning::First;
-    let wanted = if config.beginning == Beginning::Joining { 2 } else { 3 };
+    let joins = config.beginning == Beginning::Joining;
+    let wanted = if joins { config.pods - 1 } else { config.pods };
     let mut world = World {
         slots: std::array::from_fn(|i| Arc::new(Slot::none(u8::try_from(i % PODS).unwrap_or(0)))),
         record: None,
@@ -35,13 +36,6 @@ pub fn world(config: &Config) -> Result<World, String> {
         drawn: 0,
         broken: None,
     };
-    world.lead(0);
-    for i in 0..usize::from(wanted) {
-        world.create(i);
-    }
-    if first {
-        return Ok(world);
-    }
     let calm = Config {
         faults: 0,
         writes: 0,
@@ -51,6 +45,13 @@ pub fn world(config: &Config) -> Result<World, String> {
         core: None,
         ..config.clone()
     };
+    world.lead(0);
+    for i in 0..usize::from(wanted) {
+        world.create(i, &calm);
+    }
+    if first {
+        return Ok(world);
+    }
     calm.take_out()?;
     rest(&mut world, &calm)?;
     let master = (0..SLOTS).find(|i| world.can_write(*i)).ok_or("nobody takes writes")?;
@@ -59,6 +60,19 @@ pub fn world(config: &Config) -> Result<World, String> {
     enlarge(&mut world);
     world.act(Action::Tick(100_000), &calm);
     rest(&mut world, &calm)?;
+    let mut replicas = (0..usize::from(config.pods)).filter(|i| *i != master);
+    let (one, other) = (replicas.next(), replicas.next());
+    if let Some(one) = one.filter(|_| config.is_by_hand()) {
+        if config.beginning == Beginning::ByHandFollowed {
+            world.act(Action::Write(u8::try_from(master).unwrap_or(0)), &calm); // which nobody received
+        }
+        world.act(Action::Hand(u8::try_from(one).unwrap_or(0)), &calm);
+        world.faults = 0; // of those that happen later
+        let other = other.filter(|_| config.beginning == Beginning::ByHandFollowed);
+        other
+            .into_iter()
+            .for_each(|other| world.follow(other, world.slots[one].uid));
+    }
     Ok(world)
 }
 

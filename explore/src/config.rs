@@ -10,6 +10,12 @@ pub enum Rule {
     CutPredecessors,
     /// The record is read after the connection was opened.
     ReadFirst,
+    /// A process starts as nobody's master.
+    Fenced,
+    /// The record is written with the seq that was read.
+    Record,
+    /// A replica attaches as a user of its own, which its master has to know.
+    Users,
     /// The slice is written with the version that was read.
     Slice,
     /// The record is read again where the slice is missing or another holder's: a successor writes the record first.
@@ -48,8 +54,14 @@ pub enum Beginning {
     Leaving,
     /// Everybody is full, and the user asks for other pods.
     Rolling,
+    /// The same, and the user takes that back and asks for another master.
+    TakingBack,
     /// Everybody is full, and the user asks for another master.
     Asking,
+    /// Everybody is full, and somebody has just sent REPLICAOF NO ONE to a replica.
+    ByHand,
+    /// The same after a write that nobody had received, and another replica was told to follow that one.
+    ByHandFollowed,
     /// Nothing was ever there: the first start.
     First,
 }
@@ -61,6 +73,8 @@ pub struct Config {
     pub name: &'static str,
     /// How the world begins.
     pub beginning: Beginning,
+    /// Pods in the beginning, or while the user wants another number the larger one: three or four.
+    pub pods: u8,
     /// How many faults.
     pub faults: u8,
     /// Which.
@@ -87,10 +101,14 @@ pub struct Config {
     pub core: Option<CoreRule>,
     /// From every state without a further fault something must lead to quiescence.
     pub live: bool,
+    /// Chance goes deep, in place of everything breadth first.
+    pub walks: bool,
     /// It takes seconds.
     pub small: bool,
     /// It must hold; else a counterexample must be found.
     pub holds: bool,
+    /// Nothing wrong within the limits is enough: nobody sees the end of it.
+    pub broad: bool,
 }
 
 impl Config {
@@ -123,6 +141,19 @@ impl Config {
         Ok(())
     }
 
+    /// Somebody promotes a replica in the beginning: no promise for plain writes then.
+    pub const fn is_by_hand(&self) -> bool {
+        matches!(self.beginning, Beginning::ByHand | Beginning::ByHandFollowed)
+    }
+
+    /// The master that the user asks for, if at all.
+    pub const fn wish(&self) -> &'static str {
+        match self.beginning {
+            Beginning::TakingBack => "redis-a-2", // which is rolled first
+            _ => "any",
+        }
+    }
+
     /// What it is, in words.
     pub fn about(&self) -> String {
         format!(
@@ -142,6 +173,7 @@ impl Config {
         Self {
             name: "steady",
             beginning: Beginning::Steady,
+            pods: 3,
             faults: 1,
             kinds: &[Fault::Crash, Fault::CrashKeeping],
             sessions: 0,
@@ -155,8 +187,10 @@ impl Config {
             without: &[],
             core: None,
             live: true,
+            walks: false,
             small: true,
             holds: true,
+            broad: false,
         }
     }
 }

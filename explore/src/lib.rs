@@ -21,4 +21,5 @@ pub mod memo;
 pub mod search;
 pub mod table;
 pub mod tell;
+pub mod walk;
 pub mod world;

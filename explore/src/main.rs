@@ -1,8 +1,9 @@
-//! `explore list | names | head | small | row NAME | run NAME [faults=N] [writes=N] [states=N] [sessions=N] [minutes=N]`
+//! `explore list | names | head | small | config NAME | row NAME | run NAME [faults=N] [writes=N] [states=N] [sessions=N] [minutes=N]`
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command")]
 
 use explore::config::Config;
 use explore::search::{Explored, Limits, Verdict, explore};
+use explore::walk::walk;
 use explore::{table, tell};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,10 +22,14 @@ fn main() -> ExitCode {
             Ok(true)
         }
         ["small"] => run_small(),
+        ["config", name] => named(name).map(|config| {
+            println!("{config:?}");
+            true
+        }),
         ["row", name] => named(name).and_then(row),
         ["run", name, options @ ..] => run_one(name, options),
         _ => Err(
-            "usage: explore list | names | head | small | row NAME | run NAME [faults=N] [writes=N] [sessions=N] [states=N] [minutes=N]"
+            "MINUTES=10 for each that is too broad to see its end; usage: explore list | names | head | small | config NAME | row NAME | run NAME [faults=N] [writes=N] [sessions=N] [states=N] [minutes=N]"
                 .to_owned(),
         ),
     };
@@ -38,11 +43,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn limits() -> Limits {
+fn limits(config: &Config) -> Limits {
+    let given = std::env::var("MINUTES").ok().and_then(|text| text.parse().ok());
+    let minutes = if config.broad { given.unwrap_or(10) } else { 360 };
     Limits {
         states: STATES,
-        // on a machine that does other things too; the number of states is what ends it
-        time: Duration::from_secs(6 * 3_600),
+        time: Duration::from_secs(60 * minutes),
         threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
         progress: true,
     }
@@ -63,7 +69,7 @@ fn named(name: &str) -> Result<&'static Config, String> {
 /// One configuration, with the way to what is wrong, and why plans were made.
 fn run_one(name: &str, options: &[&str]) -> Result<bool, String> {
     let mut config = named(name)?.clone();
-    let mut limits = limits();
+    let mut limits = limits(&config);
     for option in options {
         let parsed = option
             .split_once('=')
@@ -76,13 +82,14 @@ fn run_one(name: &str, options: &[&str]) -> Result<bool, String> {
             Some(("live", n)) => config.live = n > 0,
             Some(("lags", n)) => config.lags = n > 0,
             Some(("prompt", n)) => config.prompt = n > 0,
+            Some(("walks", n)) => config.walks = n > 0,
             Some(("late", n)) => config.late_passes = n > 0,
             Some(("states", n)) => limits.states = usize::try_from(n).unwrap_or(STATES),
             Some(("minutes", n)) => limits.time = Duration::from_secs(60 * u64::from(n)),
             _ => return Err(format!("{option} is no option")),
         }
     }
-    let found = explore(&config, limits)?;
+    let found = search(&config, limits)?;
     println!("{}", table::line(&config, &found));
     if !found.way.is_empty() {
         for line in tell::tell(&config, &found.way)? {
@@ -108,7 +115,7 @@ fn run_small() -> Result<bool, String> {
 /// One line of the table, and the way to what was not expected.
 fn row(config: &Config) -> Result<bool, String> {
     eprintln!("{}: {}", config.name, config.about());
-    let found = explore(config, limits())?;
+    let found = search(config, limits(config))?;
     println!("{}", table::line(config, &found));
     let good = as_expected(config, &found);
     if !good {
@@ -119,6 +126,29 @@ fn row(config: &Config) -> Result<bool, String> {
     Ok(good)
 }
 
+/// Breadth first, or by walks; both where nobody sees the end of it.
+fn search(config: &Config, limits: Limits) -> Result<Explored, String> {
+    if config.walks {
+        return walk(config, limits);
+    }
+    let broadly = explore(config, limits)?;
+    if !config.broad || !matches!(broadly.verdict, Verdict::CutOff(_)) {
+        return Ok(broadly);
+    }
+    let deeply = walk(config, limits)?;
+    Ok(match deeply.verdict {
+        Verdict::Wrong(_) => deeply,
+        _ => Explored {
+            walked: deeply.walked,
+            ..broadly
+        },
+    })
+}
+
 fn as_expected(config: &Config, found: &Explored) -> bool {
-    (found.verdict == Verdict::Holds) == config.holds
+    match found.verdict {
+        Verdict::Holds => config.holds,
+        Verdict::CutOff(_) => config.holds && config.broad,
+        Verdict::Wrong(_) | Verdict::Stuck(_) => !config.holds,
+    }
 }

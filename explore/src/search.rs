@@ -64,6 +64,8 @@ pub struct Explored {
     pub verdict: Verdict,
     /// Worlds seen.
     pub states: usize,
+    /// Actions of random walks.
+    pub walked: u64,
     /// Steps from the first to the last of them.
     pub depth: usize,
     /// How long it took.
@@ -234,7 +236,7 @@ impl Search<'_> {
             }
             self.parents.push((next.parent, next.action));
             *self.reasons.entry(next.why).or_default() += 1;
-            if let Some(what) = check::wrong(&next.world, true) {
+            if let Some(what) = check::wrong(&next.world, !self.config.is_by_hand()) {
                 return Some((id, what));
             }
             if self.config.live && check::is_quiet(&next.world) {
@@ -262,6 +264,7 @@ impl Search<'_> {
         Explored {
             verdict,
             states: self.parents.len(),
+            walked: 0,
             depth,
             took: self.begun.elapsed(),
             way,

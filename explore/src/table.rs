@@ -60,7 +60,27 @@ const WITHOUT_LEAVE: Config = Config {
     ..WITHOUT
 };
 
-/// All of them, the small ones first.
+const WITHOUT_LATE: Config = Config { holds: false, ..LATE };
+const WITHOUT_LATE_PASSES: Config = Config {
+    holds: false,
+    ..LATE_PASSES
+};
+
+const BROAD: Config = Config {
+    kinds: EVERY,
+    lags: false,
+    live: false,
+    small: false,
+    broad: true,
+    ..STEADY
+};
+const BROAD_LATE: Config = Config { broad: true, ..LATE };
+const BROAD_LATE_PASSES: Config = Config {
+    broad: true,
+    ..LATE_PASSES
+};
+
+/// All of them: the small ones, then those that take a rule out, then those that take long.
 pub const ALL: &[Config] = &[
     Config {
         name: "steady",
@@ -97,6 +117,137 @@ pub const ALL: &[Config] = &[
         ..LEAVE
     },
     Config {
+        name: "no_cut_pred",
+        walks: true,
+        without: &[Rule::CutPredecessors],
+        kinds: &[Fault::Hang],
+        ..WITHOUT_LATE
+    },
+    Config {
+        name: "no_fence",
+        small: true,
+        without: &[Rule::Fenced],
+        ..WITHOUT
+    },
+    Config {
+        name: "late_record",
+        walks: true,
+        without: &[Rule::Record],
+        beginning: Beginning::Asking,
+        ..WITHOUT_LATE
+    },
+    Config {
+        name: "no_users",
+        walks: true,
+        without: &[Rule::Users],
+        kinds: EVERY,
+        ..WITHOUT_LEAVE
+    },
+    Config {
+        name: "read_first",
+        walks: true,
+        without: &[Rule::ReadFirst],
+        beginning: Beginning::Asking,
+        ..WITHOUT_LATE_PASSES
+    },
+    Config {
+        name: "slice_after_record",
+        walks: true,
+        without: &[Rule::SliceTells],
+        kinds: &[Fault::Cut],
+        cuts: &[8],
+        ..WITHOUT_LATE_PASSES
+    },
+    Config {
+        name: "late_slice",
+        walks: true,
+        without: &[Rule::Slice],
+        beginning: Beginning::Asking,
+        ..WITHOUT_LATE
+    },
+    Config {
+        name: "late_delete",
+        walks: true,
+        without: &[Rule::Delete],
+        beginning: Beginning::TakingBack,
+        ..WITHOUT_LATE
+    },
+    Config {
+        name: "no_touch",
+        walks: true,
+        core: Some(Core::Touch),
+        beginning: Beginning::Asking,
+        ..WITHOUT_LATE
+    },
+    Config {
+        name: "no_quorum",
+        walks: true,
+        core: Some(Core::Quorum),
+        kinds: EVERY,
+        ..WITHOUT_JOIN
+    },
+    Config {
+        name: "no_freeze",
+        small: true,
+        core: Some(Core::Freeze),
+        kinds: EVERY,
+        ..WITHOUT
+    },
+    Config {
+        name: "no_barrier",
+        walks: true,
+        core: Some(Core::Caught),
+        pods: 4,
+        kinds: &[Fault::Cut],
+        cuts: &[11],
+        ..WITHOUT_JOIN
+    },
+    Config {
+        name: "leave_at_once",
+        small: true,
+        core: Some(Core::Left),
+        kinds: CRASHES,
+        ..WITHOUT_LEAVE
+    },
+    Config {
+        name: "no_cut_off",
+        small: true,
+        core: Some(Core::CutOff),
+        kinds: CRASHES,
+        ..WITHOUT_LEAVE
+    },
+    Config {
+        name: "e_first",
+        small: true,
+        core: Some(Core::GuardFirst),
+        kinds: CRASHES,
+        ..WITHOUT_JOIN
+    },
+    Config {
+        name: "act_first",
+        small: true,
+        core: Some(Core::RecordFirst),
+        kinds: CRASHES,
+        ..WITHOUT
+    },
+    Config {
+        name: "forced_ended",
+        small: true,
+        holds: true,
+        core: Some(Core::Departed),
+        kinds: &[Fault::Force],
+        ..WITHOUT
+    },
+    Config {
+        name: "past_p",
+        walks: true,
+        core: Some(Core::Diverged),
+        beginning: Beginning::ByHandFollowed,
+        kinds: &[Fault::Cut],
+        writes: 3,
+        ..WITHOUT
+    },
+    Config {
         name: "roll",
         beginning: Beginning::Rolling,
         kinds: &[Fault::Crash],
@@ -108,11 +259,7 @@ pub const ALL: &[Config] = &[
     Config {
         name: "roll, every fault",
         beginning: Beginning::Rolling,
-        kinds: EVERY,
-        lags: false,
-        small: false,
-        live: false,
-        ..STEADY
+        ..BROAD
     },
     Config {
         name: "switchover, crash",
@@ -126,46 +273,35 @@ pub const ALL: &[Config] = &[
     Config {
         name: "switchover, every fault",
         beginning: Beginning::Asking,
-        kinds: EVERY,
-        lags: false,
-        small: false,
-        ..STEADY
+        ..BROAD
     },
     Config {
         name: "first start",
         beginning: Beginning::First,
         kinds: NO_CUT,
         writes: 1,
-        small: false,
-        ..STEADY
+        lags: true,
+        ..BROAD
     },
     Config {
         name: "steady, every fault",
-        kinds: EVERY,
-        small: false,
-        ..STEADY
+        lags: true,
+        ..BROAD
     },
     Config {
         name: "join, every fault",
-        kinds: EVERY,
-        lags: false,
-        small: false,
-        ..JOIN
+        beginning: Beginning::Joining,
+        ..BROAD
     },
     Config {
         name: "leave, every fault",
-        kinds: EVERY,
-        lags: false,
-        small: false,
-        ..LEAVE
+        beginning: Beginning::Leaving,
+        ..BROAD
     },
     Config {
         name: "durable",
         policy: Policy::Durability,
-        kinds: EVERY,
-        lags: false,
-        small: false,
-        ..STEADY
+        ..BROAD
     },
     Config {
         name: "by hand",
@@ -175,172 +311,91 @@ pub const ALL: &[Config] = &[
         ..STEADY
     },
     Config {
+        name: "by hand, and a fault",
+        beginning: Beginning::ByHand,
+        kinds: NO_CUT,
+        ..BROAD
+    },
+    Config {
+        name: "by hand with a follower, and a fault",
+        beginning: Beginning::ByHandFollowed,
+        kinds: NO_CUT,
+        writes: 3,
+        ..BROAD
+    },
+    Config {
         name: "two faults",
-        kinds: EVERY,
         faults: 2,
-        lags: false,
-        small: false,
-        live: false,
-        ..STEADY
+        ..BROAD
+    },
+    Config {
+        name: "four, and every fault",
+        beginning: Beginning::Joining,
+        pods: 4,
+        cuts: &[0, 1, 4, 5, 6, 7, 9, 10, 11],
+        ..BROAD
     },
     Config {
         name: "late, crash",
-        ..LATE
+        ..BROAD_LATE
     },
     Config {
         name: "late, hang",
         kinds: &[Fault::Hang],
-        ..LATE
+        ..BROAD_LATE
     },
     Config {
         name: "late, cut",
         kinds: &[Fault::Cut],
         cuts: &[0, 2, 4, 7, 8],
-        ..LATE
+        ..BROAD_LATE
     },
     Config {
         name: "late, passing, crash",
-        ..LATE_PASSES
+        ..BROAD_LATE_PASSES
     },
     Config {
         name: "late, passing, hang",
         kinds: &[Fault::Hang],
-        ..LATE_PASSES
+        ..BROAD_LATE_PASSES
     },
     Config {
         name: "late, passing, cut",
         kinds: &[Fault::Cut],
         cuts: &[8],
-        ..LATE_PASSES
+        ..BROAD_LATE_PASSES
+    },
+    Config {
+        name: "late, switchover",
+        beginning: Beginning::Asking,
+        ..BROAD_LATE
+    },
+    Config {
+        name: "late, roll that is taken back",
+        beginning: Beginning::TakingBack,
+        ..BROAD_LATE
     },
     Config {
         name: "late, join",
         beginning: Beginning::Joining,
-        ..LATE
-    },
-    Config {
-        name: "no_cut_pred",
-        without: &[Rule::CutPredecessors],
-        kinds: &[Fault::Hang],
-        holds: false,
-        ..LATE
-    },
-    Config {
-        name: "read_first",
-        without: &[Rule::ReadFirst],
-        beginning: Beginning::Asking,
-        holds: false,
-        ..LATE_PASSES
-    },
-    Config {
-        name: "slice_after_record",
-        without: &[Rule::SliceTells],
-        kinds: &[Fault::Cut],
-        cuts: &[8],
-        holds: false,
-        ..LATE_PASSES
-    },
-    Config {
-        name: "late_slice",
-        without: &[Rule::Slice],
-        beginning: Beginning::Asking,
-        holds: false,
-        ..LATE
-    },
-    Config {
-        name: "late_delete",
-        without: &[Rule::Delete],
-        beginning: Beginning::Rolling,
-        holds: false,
-        ..LATE
-    },
-    Config {
-        name: "no_touch",
-        core: Some(Core::Touch),
-        kinds: &[Fault::Hang],
-        holds: false,
-        ..LATE
-    },
-    Config {
-        name: "no_quorum",
-        core: Some(Core::Quorum),
-        kinds: CRASHES,
-        ..WITHOUT_JOIN
-    },
-    Config {
-        name: "no_freeze",
-        core: Some(Core::Freeze),
-        kinds: EVERY,
-        ..WITHOUT
-    },
-    Config {
-        name: "no_barrier",
-        core: Some(Core::Caught),
-        kinds: CRASHES,
-        ..WITHOUT_JOIN
-    },
-    Config {
-        name: "leave_at_once",
-        core: Some(Core::Left),
-        kinds: CRASHES,
-        ..WITHOUT_LEAVE
-    },
-    Config {
-        name: "no_cut_off",
-        core: Some(Core::CutOff),
-        kinds: CRASHES,
-        ..WITHOUT_LEAVE
-    },
-    Config {
-        name: "e_first",
-        core: Some(Core::GuardFirst),
-        kinds: CRASHES,
-        ..WITHOUT_JOIN
-    },
-    Config {
-        name: "act_first",
-        core: Some(Core::RecordFirst),
-        kinds: CRASHES,
-        ..WITHOUT
-    },
-    Config {
-        name: "forced_ended",
-        core: Some(Core::Departed),
-        kinds: &[Fault::Force],
-        ..WITHOUT
-    },
-    Config {
-        name: "past_p",
-        core: Some(Core::Diverged),
-        kinds: &[Fault::Hand, Fault::Hang, Fault::Crash],
-        writes: 3,
-        ..WITHOUT
-    },
-    Config {
-        name: "full_only",
-        core: Some(Core::Joining),
-        kinds: CRASHES,
-        ..WITHOUT
+        ..BROAD_LATE
     },
 ];
 
 /// The table's head.
-pub const HEAD: &str = "| Configuration | Faults | States | Depth | Time | |\n|---|---|---|---|---|---|";
+pub const HEAD: &str = "| Configuration | Faults | States | Depth | Actions of walks | |\n|---|---|---|---|---|---|";
 
 /// One line of the table.
 pub fn line(config: &Config, found: &Explored) -> String {
     let verdict = match &found.verdict {
-        Verdict::Holds => "holds".to_owned(),
+        Verdict::Holds => format!("holds ({:.0} s)", found.took.as_secs_f32()),
+        Verdict::CutOff(_) if found.walked > 0 => "nothing wrong as far as it went".to_owned(),
         Verdict::CutOff(limit) => format!("nothing wrong as far as it went (limit: {limit})"),
         Verdict::Wrong(what) => what.clone(),
         Verdict::Stuck(n) => format!("STUCK: from {n} worlds nothing leads to quiescence"),
     };
     format!(
-        "| {} | {} | {} | {} | {:.0} s | {verdict} |",
-        config.name,
-        config.faults,
-        found.states,
-        found.depth,
-        found.took.as_secs_f32()
+        "| {} | {} | {} | {} | {} | {verdict} |",
+        config.name, config.faults, found.states, found.depth, found.walked
     )
 }

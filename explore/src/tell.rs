@@ -63,6 +63,7 @@ fn say(world: &World, action: Action) -> String {
         Action::Reap => "kubelet ends the process without a pod object".to_owned(),
         Action::Outlive(_) => "a kubelet has outlived a pod that is gone".to_owned(),
         Action::Change => "the user asks for other pods".to_owned(),
+        Action::TakeBack => "the user takes that back, and asks for redis-a-2 as master".to_owned(),
         Action::Ask => "the user asks for another master".to_owned(),
         Action::Scale(n) => format!("the user wants {n} replicas"),
         Action::Resume(i) => format!("{i} goes on"),

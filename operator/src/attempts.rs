@@ -1,5 +1,6 @@
 //! Attempts at one watch: when to try again, and what is worth a line.
 
+use crate::freshness::Kept;
 use crate::pause::Pause;
 use kube::runtime::watcher::{self, Event};
 use std::time::{Duration, Instant};
@@ -11,11 +12,10 @@ const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// Attempts at one watch.
-#[derive(Debug)]
 pub(crate) struct Attempts {
     pause: Pause,
     failed: Option<Instant>,
-    outage: Duration,
+    kept: Kept,
 }
 
 /// What to do after a failed attempt.
@@ -28,12 +28,12 @@ pub(crate) struct Again {
 }
 
 impl Attempts {
-    /// None yet. Those that fail less than `outage` after one another fail for one reason.
-    pub(crate) fn new(outage: Duration) -> Self {
+    /// None yet; `kept` hears how they go. Those that fail closely after one another fail for one reason.
+    pub(crate) fn new(kept: Kept) -> Self {
         Self {
             pause: Pause::new(FIRST, LONGEST),
             failed: None,
-            outage,
+            kept,
         }
     }
 
@@ -45,12 +45,14 @@ impl Attempts {
         match event {
             Ok(Event::Init | Event::InitApply(_)) => None,
             Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => {
+                self.kept.works();
                 self.pause.reset();
                 None
             }
             Err(_) => {
+                self.kept.failed(now);
                 let before = self.failed.replace(now);
-                let begins = before.is_none_or(|before| now.duration_since(before) > self.outage);
+                let begins = before.is_none_or(|before| now.duration_since(before) > self.kept.outage());
                 if begins {
                     // a watch that was resumed in between and had nothing to tell
                     self.pause.reset();
@@ -65,8 +67,15 @@ impl Attempts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::freshness::Freshness;
 
     const OUTAGE: Duration = Duration::from_secs(15);
+
+    fn attempts() -> Attempts {
+        let kept = Freshness::new(Duration::from_secs(5)).keep("Pod");
+        assert_eq!(kept.outage(), OUTAGE);
+        Attempts::new(kept)
+    }
 
     fn failed() -> watcher::Result<Event<()>> {
         Err(watcher::Error::NoResourceVersion)
@@ -74,7 +83,7 @@ mod tests {
 
     #[test]
     fn o01_a_list_that_fails_is_tried_more_and_more_seldom() {
-        let mut attempts = Attempts::new(OUTAGE);
+        let mut attempts = attempts();
         let mut now = Instant::now();
         let mut waited = vec![];
         for attempt in 0..8 {
@@ -93,7 +102,7 @@ mod tests {
 
     #[test]
     fn an_outage_is_over_when_something_was_seen_or_nothing_failed_for_a_while() {
-        let mut attempts = Attempts::new(OUTAGE);
+        let mut attempts = attempts();
         let mut now = Instant::now();
         let grow = |attempts: &mut Attempts, now| {
             let pauses = (0..7).map(|_| attempts.note(&failed(), now).unwrap().after);

@@ -93,12 +93,10 @@ pub async fn run(context: Arc<Context>) {
             match passed {
                 Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
                 Err(controller::Error::ObjectNotFound(gone)) => {
-                    resources
-                        .resources
-                        .forget(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
-                    let redis = ObjectRef::new(&gone.name).within(gone.namespace.as_deref().unwrap_or_default());
-                    resources.triggers.forget(&redis);
-                    let name = format!("{}/{}", gone.namespace.unwrap_or_default(), gone.name);
+                    let (namespace, name) = (gone.namespace.unwrap_or_default(), gone.name);
+                    resources.resources.forget(&namespace, &name);
+                    resources.triggers.forget(&ObjectRef::new(&name).within(&namespace));
+                    let name = format!("{namespace}/{name}");
                     resources.outages.note(&name, None);
                     resources.metrics.forget(&name);
                 }
@@ -132,21 +130,14 @@ async fn passes(context: &Context, resource: &Resource) -> Option<Duration> {
         key: &context.key,
         redis_uid: &resource.uid,
     };
-    let mut scene = Leading {
-        context,
-        resource,
-        held: &mut held,
-        urgent: resource.urgent.clone(),
-        redis: None,
-    };
+    let mut scene = Leading::new(context, resource, &mut held);
     // on the heap, here and below: as one value, all that a pass may wait for would fill a thread's stack
     let outcome = Box::pin(pass::run(&mut scene, &servers, &resource.cluster)).await;
     context
         .metrics
         .reconciled(outcome.as_ref().map_or_else(Error::label, |_| "ok"), began.elapsed());
     let (again, failed) = held.failing.end(&outcome);
-    let name = format!("{}/{}", resource.namespace, resource.name);
-    context.outages.note(&name, failed.as_ref());
+    context.outages.note(&resource.full_name, failed.as_ref());
     again
 }
 
@@ -158,6 +149,18 @@ struct Leading<'a> {
     urgent: watch::Receiver<()>,
     /// As the last observation found it.
     redis: Option<Arc<Redis>>,
+}
+
+impl<'a> Leading<'a> {
+    fn new(context: &'a Context, resource: &'a Resource, held: &'a mut Held) -> Self {
+        Self {
+            context,
+            resource,
+            held,
+            urgent: resource.urgent.clone(),
+            redis: None,
+        }
+    }
 }
 
 impl Scene for Leading<'_> {
@@ -186,9 +189,9 @@ impl Scene for Leading<'_> {
 
     fn decided(&mut self, seen: &Observed, plan: &Plan) {
         self.held.telling.observe(seen);
-        let redis = format!("{}/{}", self.resource.namespace, self.resource.name);
+        let redis = &self.resource.full_name;
         let attached = seen.instances.values().filter(|instance| instance.attached).count();
-        self.context.metrics.instances(&redis, attached);
+        self.context.metrics.instances(redis, attached);
         if !plan.steps.is_empty() {
             let names: Vec<_> = plan.steps.iter().map(Step::name).collect();
             if self.held.ending.is_some() || self.held.failing.knows(plan) {
@@ -208,8 +211,8 @@ impl Scene for Leading<'_> {
             return;
         };
         let now = context.clock.now();
-        if let Some(took) = self.held.telling.step(&context.events, redis, seen, step, now) {
-            context.metrics.failed_over(took);
+        if let Some(replaced) = self.held.telling.step(&context.events, redis, seen, step, now) {
+            context.metrics.replaced(replaced.cause, replaced.took);
         }
     }
 

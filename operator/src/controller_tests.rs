@@ -137,13 +137,7 @@ async fn held_connections_are_counted() {
     let context = leader(&api, &["x".to_owned()]).await;
     let resource = context.resources.of(&context, &redis("x"));
     let mut held = resource.held.lock().await;
-    let mut scene = Leading {
-        context: &context,
-        resource: &resource,
-        held: &mut held,
-        urgent: resource.urgent.clone(),
-        redis: None,
-    };
+    let mut scene = Leading::new(&context, &resource, &mut held);
     let mut seen = scene.observe().await.unwrap().unwrap();
     for ordinal in 0..3 {
         let pod = json!({
@@ -187,13 +181,7 @@ async fn wake_ups_without_end_do_not_keep_objects_from_being_put_right() {
     let context = leader(&api, &["x".to_owned()]).await;
     let resource = context.resources.of(&context, &redis("x"));
     let mut held = resource.held.lock().await;
-    let mut scene = Leading {
-        context: &context,
-        resource: &resource,
-        held: &mut held,
-        urgent: resource.urgent.clone(),
-        redis: None,
-    };
+    let mut scene = Leading::new(&context, &resource, &mut held);
     let (seen, plan) = (scene.observe().await.unwrap().unwrap(), Plan::default());
     api.delay(Duration::from_millis(20));
     let triggers = context.triggers.clone();
@@ -245,13 +233,7 @@ async fn who_waits_for_its_turn_is_woken() {
     let context = leader(&api, &["x".to_owned()]).await;
     let resource = context.resources.of(&context, &redis("x"));
     let mut held = resource.held.lock().await;
-    let mut scene = Leading {
-        context: &context,
-        resource: &resource,
-        held: &mut held,
-        urgent: resource.urgent.clone(),
-        redis: None,
-    };
+    let mut scene = Leading::new(&context, &resource, &mut held);
     let seen = scene.observe().await.unwrap().unwrap();
     let others = context.writers.acquire_many(16).await.unwrap();
     let plan = Plan {

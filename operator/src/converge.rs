@@ -130,10 +130,7 @@ fn desired(
         passwords: &resource.passwords,
         application_password: password.as_deref(),
         holder: &context.session.holder,
-        restarted: match &seen.record {
-            Found::Record(record) => record.restarted.as_deref(),
-            Found::Absent | Found::Newer(_) | Found::Nonsense(_) => seen.desired.restarted.as_deref(),
-        },
+        restarted: restarted(seen),
         kept: kept(seen, live.stateful_set.as_deref()),
         replicas: replicas(
             seen,
@@ -179,6 +176,14 @@ async fn touch(context: &Context, resource: &Resource, live: &Live) {
     if let Err(error) = within(context.args.api_limit, format!("touch StatefulSet {name}"), call).await {
         tracing::debug!(%error, "the StatefulSet is not touched yet");
     }
+}
+
+/// After which restart pods are to be made: the one that was accepted last. Without a record the StatefulSet remembers it.
+pub fn restarted(seen: &Observed) -> Option<&str> {
+    let remembered = seen.desired.restarted.as_deref();
+    seen.record
+        .record()
+        .map_or(remembered, |record| record.restarted.as_deref())
 }
 
 /// A StatefulSet that this holder wrote last has not been touched by a successor, and a write based on it conflicts as soon

@@ -120,7 +120,6 @@ impl Memories {
             let memory = self.0.entry(uid).or_default();
             memory.see(pod, nodes);
         }
-        let named = |uid: &String| record.is_some_and(|record| record.processes().any(|process| process.uid == *uid));
         for process in record.into_iter().flat_map(Record::processes) {
             let memory = self.0.entry(process.uid.clone()).or_insert_with(|| Memory {
                 node: process.node.clone(),
@@ -131,7 +130,8 @@ impl Memories {
                 memory.vanished.get_or_insert(now);
             }
         }
-        self.0.retain(|uid, _| named(uid) || exists(pods, uid));
+        self.0
+            .retain(|uid, _| record.is_some_and(|record| record.names(uid)) || exists(pods, uid));
     }
 
     /// Nodes whose Leases have to be read, because a proof is missing.

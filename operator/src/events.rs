@@ -7,7 +7,7 @@ use kube::{Client, Resource};
 use redis_operator_core::api::Redis;
 use redis_operator_core::names;
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// How serious it is.
@@ -39,9 +39,11 @@ impl Events {
         };
         let (queue, mut waiting) = mpsc::channel::<(Event, ObjectReference)>(QUEUE);
         tokio::spawn(async move {
-            let mut series = Series::default();
+            let mut series = Series(HashMap::new());
             while let Some((event, about)) = waiting.recv().await {
-                let recorder = series.of(&event, &about, || Recorder::new(client.clone(), reporter.clone()));
+                let recorder = series.of(&event, &about, Instant::now(), || {
+                    Recorder::new(client.clone(), reporter.clone())
+                });
                 let sent = within(limit, "send an event", recorder.publish(&event, &about)).await;
                 if let Err(error) = sent {
                     tracing::debug!(%error, reason = event.reason, "event lost");
@@ -70,17 +72,31 @@ impl Events {
 }
 
 /// A recorder counts events of one reason as one, and keeps the note of the first: so each note has another recorder.
-#[derive(Default)]
-struct Series(HashMap<(Option<String>, String), (Option<String>, Recorder)>);
+struct Series<R>(HashMap<(Option<String>, String), Told<R>>);
 
-impl Series {
-    fn of(&mut self, event: &Event, about: &ObjectReference, new: impl Fn() -> Recorder) -> Recorder {
-        let (key, note) = ((about.uid.clone(), event.reason.clone()), event.note.clone());
-        let entry = self.0.entry(key).or_insert_with(|| (note.clone(), new()));
-        if entry.0 != note {
-            *entry = (note, new());
-        }
-        entry.1.clone()
+/// What was told last for one reason.
+struct Told<R> {
+    note: Option<String>,
+    recorder: R,
+    at: Instant,
+}
+
+/// A recorder of kube forgets an event that was not told again for six minutes, and a forgotten one needs no recorder.
+const REMEMBERED: Duration = Duration::from_mins(6);
+
+impl<R: Clone> Series<R> {
+    fn of(&mut self, event: &Event, about: &ObjectReference, at: Instant, new: impl FnOnce() -> R) -> R {
+        self.0.retain(|_, told| at.duration_since(told.at) < REMEMBERED);
+        let key = (about.uid.clone(), event.reason.clone());
+        let known = self.0.remove(&key).filter(|told| told.note == event.note);
+        let recorder = known.map_or_else(new, |told| told.recorder);
+        let told = Told {
+            note: event.note.clone(),
+            recorder: recorder.clone(),
+            at,
+        };
+        self.0.insert(key, told);
+        recorder
     }
 }
 
@@ -95,6 +111,32 @@ fn shortened(mut note: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_note_has_its_recorder_for_as_long_as_kube_counts_it() {
+        let begin = Instant::now();
+        let about = ObjectReference::default();
+        let mut made = 0;
+        let mut series = Series(HashMap::new());
+        let mut told = |note: &str, after: Duration| {
+            let event = Event {
+                type_: EventType::Normal,
+                reason: "Failover".to_owned(),
+                note: Some(note.to_owned()),
+                action: "Promote".to_owned(),
+                secondary: None,
+            };
+            let recorder = series.of(&event, &about, begin + after, || {
+                made += 1;
+                made
+            });
+            (recorder, series.0.len())
+        };
+        assert_eq!(told("first", Duration::ZERO), (1, 1));
+        assert_eq!(told("first", REMEMBERED / 2), (1, 1));
+        assert_eq!(told("second", REMEMBERED / 2), (2, 1));
+        assert_eq!(told("second", REMEMBERED * 2), (3, 1));
+    }
 
     #[test]
     fn a_note_is_cut_between_characters() {

@@ -108,14 +108,14 @@ pub async fn observe(source: &mut impl Source, kept: &mut Kept) -> Result<Observ
     if slice.as_ref().is_none_or(|slice| slice.holder != source.holder()) {
         record = source.reread().await?;
     }
-    let all = existing(source, kept, written(&record)).await?;
-    let mut pods = source.pods(all, written(&record));
+    let all = existing(source, kept, record.record()).await?;
+    let mut pods = source.pods(all, record.record());
     let mut instances = std::mem::take(&mut pods.own);
     record = ask(source.watch(), &mut instances, record, source.holder(), source.reread()).await?;
     // What was heard is measured against this moment: whatever holds this pass up from here on is no silence.
     let (now, clock) = (source.now(), source.clock());
     Ok(Observed {
-        desired: source.desired(&pods, written(&record)),
+        desired: source.desired(&pods, record.record()),
         holder: source.holder().to_owned(),
         record,
         instances,
@@ -160,14 +160,15 @@ pub async fn ask(
 ) -> Result<Found, Error> {
     let targets: Vec<_> = instances.values().filter_map(target).collect();
     watch.set_targets(&targets);
-    let master = written(&record)
+    let master = record
+        .record()
         .and_then(|record| record.master.as_ref())
         .map(|master| master.uid.clone());
     let mut answers = watch.observe(master.as_deref()).await;
     let unattached = watch.unattached();
     if !unattached.is_empty() {
         record = reread.await?;
-        if written(&record).is_none_or(|record| record.holder == holder) {
+        if record.record().is_none_or(|record| record.holder == holder) {
             fail_point::reach("observe.before-attach");
             watch.attach(&unattached).await;
             answers = watch.observe(master.as_deref()).await;
@@ -188,11 +189,4 @@ fn target(instance: &Instance) -> Option<Target> {
         uid: instance.uid.clone(),
         address,
     })
-}
-
-fn written(found: &Found) -> Option<&Record> {
-    match found {
-        Found::Record(record) => Some(record),
-        Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
-    }
 }

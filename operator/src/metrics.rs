@@ -1,6 +1,7 @@
 //! What can be counted. Every label comes from a bounded set.
 
 use crate::shortage;
+use crate::trace::Cause;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -23,7 +24,8 @@ struct Shown {
 pub struct Metrics {
     registry: Registry,
     reconciles: HistogramVec,
-    failovers: IntCounter,
+    failovers: IntCounterVec,
+    switchovers: IntCounter,
     failover_seconds: Histogram,
     leading: IntGauge,
     resources: IntGaugeVec,
@@ -53,7 +55,17 @@ impl Metrics {
                 .buckets(RECONCILE_BUCKETS.to_vec()),
                 &["outcome"],
             )?,
-            failovers: IntCounter::new("redis_operator_failovers_total", "Masters that were replaced unplanned")?,
+            failovers: IntCounterVec::new(
+                Opts::new(
+                    "redis_operator_failovers_total",
+                    "Masters that were replaced unplanned, by what befell them",
+                ),
+                &["reason"],
+            )?,
+            switchovers: IntCounter::new(
+                "redis_operator_switchovers_total",
+                "Masters that were replaced as planned",
+            )?,
             failover_seconds: Histogram::with_opts(
                 HistogramOpts::new(
                     "redis_operator_failover_duration_seconds",
@@ -96,12 +108,17 @@ impl Metrics {
             registry,
         };
         metrics.register()?;
+        // a counter that is not there before it counts cannot be seen to grow
+        for cause in Cause::ALL {
+            metrics.failovers.with_label_values(&[cause.label()]).inc_by(0);
+        }
         Ok(Arc::new(metrics))
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
         self.registry.register(Box::new(self.reconciles.clone()))?;
         self.registry.register(Box::new(self.failovers.clone()))?;
+        self.registry.register(Box::new(self.switchovers.clone()))?;
         self.registry.register(Box::new(self.failover_seconds.clone()))?;
         self.registry.register(Box::new(self.leading.clone()))?;
         self.registry.register(Box::new(self.resources.clone()))?;
@@ -119,9 +136,13 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// A master was replaced; `took` is the time from noticing its end to publishing its successor.
-    pub fn failed_over(&self, took: Duration) {
-        self.failovers.inc();
+    /// A master was replaced, for this cause or as planned; `took` is the time from noticing what befell it to publishing its
+    /// successor.
+    pub fn replaced(&self, cause: Option<Cause>, took: Duration) {
+        let Some(cause) = cause else {
+            return self.switchovers.inc();
+        };
+        self.failovers.with_label_values(&[cause.label()]).inc();
         self.failover_seconds.observe(took.as_secs_f64());
     }
 
@@ -270,9 +291,10 @@ mod tests {
     }
 
     #[test]
-    fn failovers_have_a_histogram() {
+    fn failovers_have_a_histogram_and_a_reason() {
         let metrics = Metrics::new().unwrap();
-        metrics.failed_over(Duration::from_millis(7));
+        metrics.replaced(Some(Cause::Hung), Duration::from_millis(7));
+        metrics.replaced(None, Duration::from_millis(7));
         let text = metrics.text().unwrap();
         assert!(
             text.contains(r#"redis_operator_failover_duration_seconds_bucket{le="0.005"} 0"#),
@@ -282,6 +304,10 @@ mod tests {
             text.contains(r#"redis_operator_failover_duration_seconds_bucket{le="0.01"} 1"#),
             "{text}"
         );
-        assert!(text.contains("redis_operator_failovers_total 1"), "{text}");
+        for (reason, count) in [("hung", 1), ("ended", 0)] {
+            let line = format!("redis_operator_failovers_total{{reason=\"{reason}\"}} {count}");
+            assert!(text.contains(&line), "{text}");
+        }
+        assert!(text.contains("redis_operator_switchovers_total 1"), "{text}");
     }
 }

@@ -1,12 +1,17 @@
 //! Local copies of everything that a pass reads, kept current by watches from the start of the process on: a standby
 //! that takes over has them already, and nothing polls the API server.
 
+mod concerned;
+mod shrunk;
+
 use crate::attempts::Attempts;
 use crate::freshness::{Freshness, Kept};
 use crate::trigger::Triggers;
+pub use concerned::redis_of;
+use concerned::{itself, running_on, users_of};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, NodeSpec, NodeStatus, NodeSystemInfo, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
@@ -19,6 +24,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use redis_operator_core::api::Redis;
 use redis_operator_core::names;
 use serde::de::DeserializeOwned;
+use shrunk::{only_version, shrink_managed_fields, trim_node};
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -73,17 +79,18 @@ impl Mirrors {
     pub fn start(scope: &Scope, triggers: &Triggers) -> (Self, JoinSet<()>) {
         let mut tasks = JoinSet::new();
         let freshness = Freshness::new(scope.limit);
+        let told = (triggers, &freshness);
         let redis: Store<Guarded> = mirror(
             &mut tasks,
             scope.every(),
             scope.config(),
-            (triggers, &freshness),
+            told,
             shrink_managed_fields,
             (itself, never),
         );
         let all = redis.clone();
         let users = move |secret: &PartialObjectMeta<Secret>| users_of(&all, secret);
-        let pods: Store<Pod> = owned(&mut tasks, scope, (triggers, &freshness), going);
+        let pods: Store<Pod> = owned(&mut tasks, scope, told, going);
         let running = pods.clone();
         let on = move |node: &Node| running_on(&running, node);
         let mirrors = Self {
@@ -91,23 +98,23 @@ impl Mirrors {
                 &mut tasks,
                 scope.every(),
                 scope.config(),
-                (triggers, &freshness),
+                told,
                 only_version,
                 (users, never),
             ),
             redis,
             pods,
-            stateful_sets: owned(&mut tasks, scope, (triggers, &freshness), never),
-            config_maps: owned(&mut tasks, scope, (triggers, &freshness), never),
-            secrets: owned(&mut tasks, scope, (triggers, &freshness), never),
-            services: owned(&mut tasks, scope, (triggers, &freshness), never),
-            disruption_budgets: owned(&mut tasks, scope, (triggers, &freshness), never),
-            slices: owned(&mut tasks, scope, (triggers, &freshness), going),
+            stateful_sets: owned(&mut tasks, scope, told, never),
+            config_maps: owned(&mut tasks, scope, told, never),
+            secrets: owned(&mut tasks, scope, told, never),
+            services: owned(&mut tasks, scope, told, never),
+            disruption_budgets: owned(&mut tasks, scope, told, never),
+            slices: owned(&mut tasks, scope, told, going),
             nodes: mirror(
                 &mut tasks,
                 scope.cluster(),
                 scope.config(),
-                (triggers, &freshness),
+                told,
                 trim_node,
                 (on, cordoned),
             ),
@@ -248,16 +255,10 @@ async fn wake_on<K, I>(
             .collect::<HashSet<_>>()
     };
     let mut before = HashSet::new();
-    let mut attempts = Attempts::new(kept.outage());
+    let mut attempts = Attempts::new(kept);
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
-        let now = Instant::now();
-        match &event {
-            Ok(Event::Init | Event::InitApply(_)) => {}
-            Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => kept.works(),
-            Err(_) => kept.failed(now),
-        }
-        if let Some(again) = attempts.note(&event, now) {
+        if let Some(again) = attempts.note(&event, Instant::now()) {
             if let (true, Err(error)) = (again.begins, &event) {
                 tracing::warn!(kind, %error, "cannot watch; trying again until it works");
             }
@@ -285,103 +286,24 @@ fn never<K>(_: &Event<K>) -> bool {
 
 /// It is going, or gone, or may have gone.
 fn going<K: Resource>(event: &Event<K>) -> bool {
-    match event {
-        Event::Delete(_) | Event::InitDone => true,
-        Event::Apply(object) => object.meta().deletion_timestamp.is_some(),
-        Event::Init | Event::InitApply(_) => false,
-    }
+    is_lost(event, |object| object.meta().deletion_timestamp.is_some())
 }
 
 /// Pods may have to leave it.
 fn cordoned(event: &Event<Node>) -> bool {
-    let repels = |node: &Node| {
+    is_lost(event, |node| {
         let spec = node.spec.as_ref();
         spec.is_some_and(|spec| spec.unschedulable == Some(true) || spec.taints.iter().flatten().next().is_some())
-    };
+    })
+}
+
+/// The object is gone, or may have gone, or is as `leaving` says.
+fn is_lost<K>(event: &Event<K>, leaving: impl Fn(&K) -> bool) -> bool {
     match event {
         Event::Delete(_) | Event::InitDone => true,
-        Event::Apply(node) => repels(node),
+        Event::Apply(object) => leaving(object),
         Event::Init | Event::InitApply(_) => false,
     }
-}
-
-/// The resource that an object belongs to: by its owner, else by its label (pods and slices have other owners).
-pub fn redis_of<K: Resource>(object: &K) -> Option<ObjectRef<Redis>> {
-    let owner = object
-        .owner_references()
-        .iter()
-        .find(|owner| owner.kind == Redis::kind(&()) && owner.api_version == Redis::api_version(&()));
-    let name = match owner {
-        Some(owner) => &owner.name,
-        None => object.labels().get(names::LABEL_INSTANCE)?,
-    };
-    Some(ObjectRef::new(name).within(object.meta().namespace.as_deref()?))
-}
-
-fn itself(redis: &Guarded) -> Option<ObjectRef<Redis>> {
-    let meta = redis.meta();
-    Some(ObjectRef::new(meta.name.as_deref()?).within(meta.namespace.as_deref()?))
-}
-
-/// The resources whose applications' password this Secret holds.
-fn users_of(all: &Store<Guarded>, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<Redis>> {
-    let named = |redis: &Redis| {
-        let password = redis.spec.password.as_ref();
-        redis.metadata.namespace == secret.metadata.namespace
-            && password.is_some_and(|it| Some(&it.secret_key_ref.name) == secret.metadata.name.as_ref())
-    };
-    let redises = all.state_filter(|redis| redis.0.as_ref().is_ok_and(named));
-    redises
-        .iter()
-        .filter_map(|redis| redis.0.as_ref().ok())
-        .map(ObjectRef::from_obj)
-        .collect()
-}
-
-/// The resources with pods on this node: it may have been cordoned.
-fn running_on(pods: &Store<Pod>, node: &Node) -> Vec<ObjectRef<Redis>> {
-    let on = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == node.metadata.name.as_ref();
-    let pods = pods.state_filter(|pod| on(pod));
-    pods.iter().filter_map(|pod| redis_of(pod.as_ref())).collect()
-}
-
-/// Of the Secrets of a whole cluster nothing is kept but where they are and which version they have.
-fn only_version(secret: &mut PartialObjectMeta<Secret>) {
-    let meta = std::mem::take(&mut secret.metadata);
-    secret.metadata.name = meta.name;
-    secret.metadata.namespace = meta.namespace;
-    secret.metadata.uid = meta.uid;
-    secret.metadata.resource_version = meta.resource_version;
-}
-
-/// Who owns which fields fills half of an object. Kept is who there is, in order, which [`crate::objects`] needs.
-fn shrink_managed_fields<K: Resource>(object: &mut K) {
-    for entry in object.meta_mut().managed_fields.iter_mut().flatten() {
-        entry.fields_v1 = None;
-    }
-}
-
-/// Nodes are big and change often; four of their fields matter.
-fn trim_node(node: &mut Node) {
-    node.metadata.managed_fields = None;
-    node.metadata.annotations = None;
-    node.spec = node.spec.take().map(|spec| NodeSpec {
-        taints: spec.taints,
-        unschedulable: spec.unschedulable,
-        ..NodeSpec::default()
-    });
-    let boot_id = node
-        .status
-        .take()
-        .and_then(|status| status.node_info)
-        .map(|info| info.boot_id);
-    node.status = boot_id.map(|boot_id| NodeStatus {
-        node_info: Some(NodeSystemInfo {
-            boot_id,
-            ..NodeSystemInfo::default()
-        }),
-        ..NodeStatus::default()
-    });
 }
 
 #[cfg(test)]

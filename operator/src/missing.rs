@@ -5,6 +5,7 @@
 //! operator looks away from one it gives the labels back.
 
 use crate::controller::Context;
+use crate::converge::is_left_alone;
 use crate::error::{Error, within};
 use crate::events::Kind;
 use crate::resource::Resource;
@@ -14,8 +15,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use redis_operator_core::api::Redis;
 use redis_operator_core::names;
-use redis_operator_core::observed::{Observed, Paused};
-use redis_operator_core::record::Found;
+use redis_operator_core::observed::Observed;
 use redis_operator_core::status::Trouble;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -53,8 +53,9 @@ pub async fn label(
     redis: &Redis,
     seen: &Observed,
 ) -> Vec<Trouble> {
-    let holds = |found: &Found| matches!(found, Found::Record(record) if record.holder == context.session.holder);
-    if seen.desired.paused == Paused::All || seen.desired.deleting || !holds(&seen.record) {
+    let record = seen.record.record();
+    let holds = record.is_some_and(|record| record.holder == context.session.holder);
+    if is_left_alone(seen) || !holds {
         return vec![];
     }
     let mut troubles = vec![];

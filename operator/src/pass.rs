@@ -103,7 +103,7 @@ pub async fn look(scene: &mut impl Scene) -> Result<Option<(Observed, Plan)>, Er
     memory.note(&seen);
     seen.memory.clone_from(memory);
     let plan = decide(&seen);
-    memory.settle(&seen);
+    memory.settle(&seen, &plan);
     Ok(Some((seen, plan)))
 }
 

@@ -27,9 +27,7 @@ pub async fn report(
 ) -> Result<(), Error> {
     let status = status(redis, seen, plan, troubles, held.telling.last_failover().cloned());
     let conditions = status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str()));
-    context
-        .metrics
-        .conditions(&format!("{}/{}", resource.namespace, resource.name), conditions);
+    context.metrics.conditions(&resource.full_name, conditions);
     held.telling.status(&context.events, redis, &status);
     if redis
         .status

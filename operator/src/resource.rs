@@ -26,6 +26,8 @@ pub struct Resource {
     pub namespace: String,
     /// Name of the resource.
     pub name: String,
+    /// Both, as people read it in logs and metrics: `namespace/name`.
+    pub full_name: String,
     /// Uid of the resource: another one of that name is another resource.
     pub uid: String,
     /// Its objects on the API server.
@@ -139,6 +141,7 @@ impl Resource {
             ),
             watch: Watch::new(login, settings, context.clock, wake),
             held: Mutex::default(),
+            full_name: format!("{namespace}/{name}"),
             namespace,
             name,
             uid,

@@ -1,20 +1,19 @@
 //! What people are told in events: one for each change.
 
 use crate::events::{Events, Kind};
-use crate::trace::Trace;
+use crate::trace::{Cause, Replaced, Trace};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use redis_operator_core::api::{Answer, LastFailover, Redis, RedisStatus};
 use redis_operator_core::observed::{Instance, Moment, Observed};
 use redis_operator_core::plan::{Reason, Step};
-use redis_operator_core::record::{Found, Record};
-use std::time::Duration;
+use redis_operator_core::record::Record;
 
 /// What was told of one resource, and the failover under way. Lost with the process: then the resource's status says what
 /// was told before.
 #[derive(Default)]
 pub struct Telling {
     trace: Trace,
-    last: Option<LastFailover>,
+    last: Option<Replaced>,
     told: Option<Vec<String>>,
 }
 
@@ -26,10 +25,15 @@ impl Telling {
 
     /// The last failover that this process completed.
     pub fn last_failover(&self) -> Option<&LastFailover> {
-        self.last.as_ref()
+        self.last.as_ref().map(|last| &last.told)
     }
 
-    /// A step was done. Gives how long a failover took that it completes, if nobody had planned it.
+    /// What had befallen its master; none if it was planned, or there was none.
+    pub fn cause(&self) -> Option<Cause> {
+        self.last.as_ref()?.cause
+    }
+
+    /// A step was done. Gives the change of master that it completes.
     pub fn step(
         &mut self,
         events: &Events,
@@ -37,15 +41,13 @@ impl Telling {
         seen: &Observed,
         step: &Step,
         now: Moment,
-    ) -> Option<Duration> {
+    ) -> Option<&Replaced> {
         if let Some((kind, note)) = beginning(seen, step) {
             events.tell(redis, kind, "TermBegan", "Elect", note);
         }
-        let (last, took) = self.trace.done(seen, step, now)?;
-        let planned = is_planned(&last);
-        tell_failover(events, redis, &last, took);
-        self.last = Some(last);
-        (!planned).then_some(took)
+        let last = self.trace.done(seen, step, now)?;
+        tell_failover(events, redis, &last);
+        Some(self.last.insert(last))
     }
 
     /// The status is this now: an event for each condition that begins, or begins to have another reason, and one for each
@@ -84,38 +86,29 @@ impl Telling {
 
 const PAUSED: &str = "Paused";
 
-fn tell_failover(events: &Events, redis: &Redis, last: &LastFailover, took: Duration) {
+fn tell_failover(events: &Events, redis: &Redis, last: &Replaced) {
     let (from, to) = (
-        last.from.clone().unwrap_or_default(),
-        last.to.clone().unwrap_or_default(),
+        last.told.from.clone().unwrap_or_default(),
+        last.told.to.clone().unwrap_or_default(),
     );
-    let millis = took.as_millis();
-    if is_planned(last) {
+    let millis = last.took.as_millis();
+    if last.cause.is_none() {
         let note = format!("{to} took over from {from}, {millis} ms after {from} had stopped taking writes");
         events.tell(redis, Kind::Normal, "SwitchedOver", "Switchover", note);
     } else {
         let note = format!(
             "{to} replaced {from} {millis} ms after the fault was noticed; at most {} bytes of its stream are missing",
-            last.bytes_possibly_lost.unwrap_or_default()
+            last.told.bytes_possibly_lost.unwrap_or_default()
         );
         events.tell(redis, Kind::Warning, "FailedOver", "Failover", note);
     }
-}
-
-fn is_planned(last: &LastFailover) -> bool {
-    last.reason
-        .as_ref()
-        .is_some_and(|reason| reason.starts_with("Switchover"))
 }
 
 /// The sentence for a term that begins in another way than by a failover: a first start, a restart of everybody, or a
 /// master that serves although the record does not say so.
 fn beginning(seen: &Observed, step: &Step) -> Option<(Kind, String)> {
     let Step::Record(next) = step else { return None };
-    let before = match &seen.record {
-        Found::Record(record) => Some(record.as_ref()),
-        Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
-    };
+    let before = seen.record.record();
     if before.is_some_and(|before| before.term == next.term) {
         return None;
     }

@@ -15,8 +15,61 @@ pub struct Trace {
     promoted: Option<Moment>,
 }
 
+/// Why a master had to be replaced, as far as it was known before the election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Its process ended.
+    Ended,
+    /// It hung.
+    Hung,
+    /// Nothing of its host was heard.
+    Unreachable,
+    /// Somebody else made a replica of it.
+    Demoted,
+    /// This process came later than that.
+    Unknown,
+}
+
+impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Ended, Self::Hung, Self::Unreachable, Self::Demoted, Self::Unknown];
+
+    /// For metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Hung => "hung",
+            Self::Unreachable => "unreachable",
+            Self::Demoted => "demoted",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// None of one that says nothing about it.
+    fn of(master: &Master) -> Option<Self> {
+        match master {
+            Master::Ended(_) => Some(Self::Ended),
+            Master::Silent(silence) if silence.hung => Some(Self::Hung),
+            Master::Silent(_) => Some(Self::Unreachable),
+            Master::Demoted(_) => Some(Self::Demoted),
+            Master::Serves(_) | Master::Alive(_) | Master::Unclear | Master::None => None,
+        }
+    }
+}
+
+/// A change of master that is complete.
+pub struct Replaced {
+    /// What is told of it.
+    pub told: LastFailover,
+    /// From the notice to the publication.
+    pub took: Duration,
+    /// What had befallen the master; none if somebody planned it.
+    pub cause: Option<Cause>,
+}
+
 struct Noticed {
     at: Moment,
+    cause: Cause,
     clock: String,
     from: String,
     run_id: String,
@@ -29,13 +82,21 @@ impl Trace {
     pub fn observe(&mut self, seen: &Observed) {
         let Found::Record(record) = &seen.record else { return };
         let Some(master) = &record.master else { return };
-        let serves = matches!(View::new(seen, record).master(), Master::Serves(_));
+        let now = View::new(seen, record).master();
+        let serves = matches!(now, Master::Serves(_));
         if record.phase == Phase::Steady && serves {
             *self = Self::default();
+        }
+        // from the intent on, an election itself changes what the master looks like
+        if record.phase == Phase::Steady
+            && let Some((noticed, cause)) = self.noticed.as_mut().zip(Cause::of(&now))
+        {
+            noticed.cause = cause;
         }
         if serves || self.noticed.is_some() {
             return;
         }
+        let cause = Cause::of(&now).filter(|_| record.phase == Phase::Steady);
         let instance = seen
             .instances
             .get(&master.pod)
@@ -45,6 +106,7 @@ impl Trace {
             .filter(|last| last.replication.run_id == master.run_id);
         self.noticed = Some(Noticed {
             at: seen.now,
+            cause: cause.unwrap_or(Cause::Unknown),
             clock: seen.clock.to_string(),
             from: master.pod.clone(),
             run_id: master.run_id.clone(),
@@ -53,9 +115,8 @@ impl Trace {
         });
     }
 
-    /// A step was done. At the publication of another process the failover is complete: what is told of it, and how
-    /// long it took.
-    pub fn done(&mut self, seen: &Observed, step: &Step, now: Moment) -> Option<(LastFailover, Duration)> {
+    /// A step was done. At the publication of another process the failover is complete: it is told.
+    pub fn done(&mut self, seen: &Observed, step: &Step, now: Moment) -> Option<Replaced> {
         match step {
             Step::Record(record) if record.phase == Phase::Promoting => self.elected = Some(now),
             Step::Promote { .. } => self.promoted = Some(now),
@@ -64,7 +125,7 @@ impl Trace {
                 let Found::Record(record) = &seen.record else {
                     return None;
                 };
-                let took = now.since(noticed.at);
+                let (took, cause) = (now.since(noticed.at), noticed.cause);
                 let claimed = record.claim.as_ref().map_or(noticed.offset, |claim| claim.offset);
                 let told = LastFailover {
                     reason: Some(record.reason.clone()),
@@ -78,8 +139,10 @@ impl Trace {
                     published_ms: Some(millis(took)),
                     bytes_possibly_lost: i64::try_from(noticed.offset.saturating_sub(claimed)).ok(),
                 };
+                let planned = record.reason.starts_with("Switchover");
+                let cause = (!planned).then_some(cause);
                 *self = Self::default();
-                return Some((told, took));
+                return Some(Replaced { told, took, cause });
             }
             _ => {}
         }

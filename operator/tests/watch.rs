@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use support::stub::Stub;
 use support::{LIMIT, PORT, Server, ServerOptions, free_address, login, operator, wait_for};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 /// What a deadline may overrun on a machine that does other things as well.
 const SLACK: Duration = Duration::from_millis(400);
@@ -167,6 +169,40 @@ async fn d01_a_killed_process_wakes_at_once_and_is_refused_in_that_very_pass() {
     assert!(matches!(seen["u1"].reach, Reach::Answers(_)));
     assert!(seen["u0"].last.is_some() && !seen["u0"].attached);
     assert!(watched.watch.connection("u0").is_none());
+}
+
+/// What is between a server and the watch ends as a process does: connections first, then the socket that listens.
+async fn ends_slowly(server: &Server) -> Duration {
+    let listener = TcpListener::bind((free_address(), PORT)).await.unwrap();
+    let watched = Watched::new(RARELY);
+    watched
+        .watch
+        .set_targets(&[target(0, listener.local_addr().unwrap().ip())]);
+    let mut behind = TcpStream::connect((server.ip, PORT)).await.unwrap();
+    let (mut held, _) = listener.accept().await.unwrap();
+    let answers = watched.answering("u0");
+    tokio::select! {
+        _ = copy_bidirectional(&mut held, &mut behind) => panic!("it was closed"),
+        _ = answers => {}
+    }
+    tokio::time::sleep(Duration::from_millis(150)).await; // a connection that has been of use
+    drop(held);
+    let ended = Instant::now();
+    drop(listener.accept().await.unwrap());
+    drop(listener);
+    let refused = |reach: &Reach| matches!(reach, Reach::Refused { .. });
+    watched.until("u0", "a refusal", refused).await;
+    ended.elapsed()
+}
+
+#[tokio::test]
+async fn d01_an_attempt_that_is_reset_while_the_process_ends_is_repeated_at_once() {
+    let server = Server::fenced();
+    let mut fastest = Duration::MAX;
+    for _ in 0..5 {
+        fastest = fastest.min(ends_slowly(&server).await);
+    }
+    assert!(fastest < Duration::from_millis(60), "{fastest:?}");
 }
 
 #[tokio::test]

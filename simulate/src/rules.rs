@@ -44,13 +44,13 @@ const SHELL: &[Line] = &[
     (
         Rule::FencedStart,
         "fenced-start",
-        "",
+        "no_fence",
         "a process takes no write before the operator says so",
     ),
     (
         Rule::Users,
         "users",
-        "",
+        "no_users",
         "replicas authenticate, each as a user of its own",
     ),
     (
@@ -68,7 +68,7 @@ const SHELL: &[Line] = &[
     (
         Rule::RecordVersion,
         "record-version",
-        "",
+        "late_record",
         "the record is written by compare-and-set",
     ),
     (
@@ -80,7 +80,7 @@ const SHELL: &[Line] = &[
     (
         Rule::PodVersion,
         "pod-version",
-        "",
+        "late_delete",
         "pods are deleted and labelled with the version that was seen",
     ),
     (
@@ -156,7 +156,7 @@ const CORE: &[Line] = &[
     (
         Rule::Core(Core::Joining),
         "joining",
-        "full_only",
+        "",
         "joining members that have the data are candidates",
     ),
     (

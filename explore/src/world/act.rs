@@ -1,7 +1,7 @@
 //! What each action does.
 
 use super::{Action, ORPHAN, PODS, SLOTS, Way, World};
-use crate::config::Config;
+use crate::config::{Config, Rule};
 use redis_operator_core::plan::Step;
 
 impl World {
@@ -12,7 +12,7 @@ impl World {
             self.faults += 1;
         }
         match action {
-            Action::Read(k) => self.read(usize::from(k)),
+            Action::Read(k) => self.read(usize::from(k), config),
             Action::Pass(k, fresh) => plan = self.begin_pass(usize::from(k), fresh, config),
             Action::Step(k) => {
                 self.step(usize::from(k), config);
@@ -25,12 +25,13 @@ impl World {
             Action::Restart => self.lead(usize::from(self.leader)),
             Action::Tick(time) => self.let_pass(u64::from(time) * 1_000),
             Action::Scale(n) => self.wanted = n,
-            Action::Change => self.spec += 1,
+            Action::Change => self.spec = 1,
+            Action::TakeBack => (self.spec, self.asked) = (0, true),
             Action::Ask => self.asked = true,
             Action::Outlive(g) => self.gone[usize::from(g)].outlived = true,
             Action::Reap => self.end(ORPHAN, false),
             Action::Heal => (self.cut, self.ways) = Default::default(),
-            Action::Cut(i, how) => self.sever(usize::from(i), usize::from(how)),
+            Action::Cut(i, how) => self.sever(usize::from(i), usize::from(how), config),
             Action::Attach(i)
             | Action::Sync(i)
             | Action::Receive(i)
@@ -44,7 +45,7 @@ impl World {
             | Action::Crash(i, _)
             | Action::Hang(i)
             | Action::Force(i)
-            | Action::Hand(i) => self.happen(action, usize::from(i)),
+            | Action::Hand(i) => self.happen(action, usize::from(i), config),
         }
         self.settle();
         self.tidy(config);
@@ -54,15 +55,15 @@ impl World {
     fn begin_pass(&mut self, k: usize, fresh: [bool; 2], config: &Config) -> Option<&'static str> {
         let alone = self.ops[1 - k].is_none();
         if alone && (self.has_news(k) || self.ops[k].as_ref().is_some_and(|op| op.must_read)) {
-            self.read(k);
+            self.read(k, config);
         }
         self.pass(k, fresh, config)
     }
 
-    fn happen(&mut self, action: Action, i: usize) {
+    fn happen(&mut self, action: Action, i: usize, config: &Config) {
         match action {
             Action::Attach(_) => {
-                if let Some(m) = self.can_attach(i) {
+                if let Some(m) = self.can_attach(i, config) {
                     self.attach(i, m);
                 }
             }
@@ -80,8 +81,8 @@ impl World {
             Action::Notice(_) => self.lose_link(i),
             Action::Write(_) => self.write(i),
             Action::Show(_) => self.show(i),
-            Action::Start(_) => self.start(i),
-            Action::Create(_) => self.create(i),
+            Action::Start(_) => self.start(i, config),
+            Action::Create(_) => self.create(i, config),
             Action::Remove(_) => self.vanish(i),
             Action::Resume(_) => self.proc_mut(i).hung = false,
             Action::Crash(_, keep) => self.end(i, keep),
@@ -109,7 +110,7 @@ impl World {
         }
     }
 
-    fn sever(&mut self, i: usize, how: usize) {
+    fn sever(&mut self, i: usize, how: usize, config: &Config) {
         let others: Vec<_> = (0..SLOTS).filter(|j| *j != i).collect();
         let (mut to, mut from) = (false, false);
         let ways = &mut self.ways;
@@ -134,10 +135,19 @@ impl World {
                 }
             }
             9 => {
-                let j = (i + 1) % PODS;
+                let j = (i + 1) % usize::from(config.pods);
                 (self.cut[i][j], self.cut[j][i]) = (true, true);
             }
-            _ => (ways[0][i], ways[1][i]) = (Way::Reject, Way::Reject),
+            10 => (ways[0][i], ways[1][i]) = (Way::Reject, Way::Reject),
+            _ => {
+                let j = (i + 1) % usize::from(config.pods);
+                for k in others.iter().copied().filter(|k| *k != j) {
+                    (ways[0][k], ways[1][k]) = (Way::Cut, Way::Cut);
+                    for side in [i, j] {
+                        (self.cut[side][k], self.cut[k][side]) = (true, true);
+                    }
+                }
+            }
         }
         for j in others {
             self.cut[i][j] |= to;
@@ -163,7 +173,7 @@ impl World {
             *self.slot_mut(ORPHAN) = super::Slot::none(0);
         }
         let late = 1 - usize::from(self.leader);
-        if !config.late_passes && self.ops[late].as_ref().is_some_and(|op| !self.can_act(op)) {
+        if !config.late_passes && self.ops[late].as_ref().is_some_and(|op| !self.can_act(op, config)) {
             self.ops[late] = None;
         }
         for g in 0..self.gone.len() {
@@ -186,10 +196,12 @@ impl World {
     }
 
     /// It holds a plan whose next step is not in vain.
-    fn can_act(&self, op: &super::Op) -> bool {
+    fn can_act(&self, op: &super::Op, config: &Config) -> bool {
         match op.next() {
             None => false,
-            Some(Step::Record(next)) => self.recorded().is_none_or(|record| next.seq == record.seq + 1),
+            Some(Step::Record(next)) => {
+                config.out(Rule::Record) || self.recorded().is_none_or(|record| next.seq == record.seq + 1)
+            }
             Some(_) => true,
         }
     }

@@ -4,7 +4,7 @@ use super::{ORPHAN, PODS, SLOTS, Way, World};
 use crate::config::{Beginning, Config, Fault};
 
 /// One thing that happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// An operator opens connections and then reads the record.
     Read(u8),
@@ -44,6 +44,8 @@ pub enum Action {
     Scale(u8),
     /// The user asks for other pods.
     Change,
+    /// The user takes that back, and asks for the one as master that was to be replaced first.
+    TakeBack,
     /// The user asks for another master.
     Ask,
     /// A hung process goes on.
@@ -65,7 +67,7 @@ pub enum Action {
 }
 
 /// Ways to cut the network at an instance.
-pub const CUTS: [&str; 11] = [
+pub const CUTS: [&str; 12] = [
     "from everybody but its clients",
     "from the operators",
     "from operator 0",
@@ -77,6 +79,7 @@ pub const CUTS: [&str; 11] = [
     "together with operator 0 from the others and operator 1",
     "from its successor",
     "by a firewall that rejects the operators",
+    "together with its successor and the operators from the others",
 ];
 
 impl Action {
@@ -85,7 +88,7 @@ impl Action {
         !self.is_fault()
             && !matches!(
                 self,
-                Self::Write(_) | Self::Scale(_) | Self::Change | Self::Ask | Self::Succeed
+                Self::Write(_) | Self::Scale(_) | Self::Change | Self::TakeBack | Self::Ask | Self::Succeed
             )
     }
 
@@ -107,7 +110,7 @@ impl World {
     pub fn actions(&self, config: &Config) -> Vec<Action> {
         let mut all = Vec::with_capacity(32);
         self.operators(config, &mut all);
-        self.replication(&mut all);
+        self.replication(config, &mut all);
         self.kubelets(&mut all);
         if self.writes < config.writes {
             all.extend(
@@ -123,17 +126,14 @@ impl World {
             let ticks = config.ticks.iter();
             all.extend(ticks.map(|time| Action::Tick(u32::try_from(*time).unwrap_or(0))));
         }
-        if config.beginning == Beginning::Joining && self.wanted == 2 {
-            all.push(Action::Scale(3));
-        }
-        if config.beginning == Beginning::Rolling && self.spec == 0 {
-            all.push(Action::Change);
-        }
-        if config.beginning == Beginning::Asking && !self.asked {
-            all.push(Action::Ask);
-        }
-        if config.beginning == Beginning::Leaving && self.wanted == 3 {
-            all.push(Action::Scale(2));
+        match config.beginning {
+            Beginning::Joining if self.wanted < config.pods => all.push(Action::Scale(config.pods)),
+            Beginning::Leaving if self.wanted == config.pods => all.push(Action::Scale(config.pods - 1)),
+            Beginning::Rolling if self.spec == 0 => all.push(Action::Change),
+            Beginning::TakingBack if self.spec == 0 && !self.asked => all.push(Action::Change),
+            Beginning::TakingBack if self.spec == 1 => all.push(Action::TakeBack),
+            Beginning::Asking if !self.asked => all.push(Action::Ask),
+            _ => {}
         }
         for i in 0..SLOTS {
             if self.proc(i).is_some_and(|it| it.hung) {
@@ -196,10 +196,10 @@ impl World {
         }
     }
 
-    fn replication(&self, all: &mut Vec<Action>) {
+    fn replication(&self, config: &Config, all: &mut Vec<Action>) {
         for j in 0..SLOTS {
             let n = small(j);
-            if self.can_attach(j).is_some() {
+            if self.can_attach(j, config).is_some() {
                 all.push(Action::Attach(n));
             }
             if self.can_sync(j).is_some() {

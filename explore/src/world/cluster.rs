@@ -2,6 +2,7 @@
 
 use super::server::{Link, Proc};
 use super::{ORPHAN, SLOTS, World};
+use crate::config::{Config, Rule};
 use std::sync::Arc;
 
 /// What a process leaves on its disk.
@@ -104,7 +105,7 @@ impl Slot {
 
 impl World {
     /// The StatefulSet makes a pod, and kubelet starts it.
-    pub fn create(&mut self, i: usize) {
+    pub fn create(&mut self, i: usize, config: &Config) {
         let (uid, version) = (self.draw(), self.draw());
         *self.slot_mut(i) = Slot {
             uid,
@@ -113,14 +114,15 @@ impl World {
             ..Slot::none(self.slots[i].ordinal)
         };
         self.forget_operators_of(i);
-        self.start(i);
+        self.start(i, config);
         self.show(i);
     }
 
     /// Kubelet starts the container: a new process with what the disk holds.
-    pub fn start(&mut self, i: usize) {
+    pub fn start(&mut self, i: usize, config: &Config) {
         let (run, id) = (self.draw(), self.draw());
         let mut it = Proc::start(run, id);
+        it.master = config.out(Rule::Fenced);
         if let Some(disk) = self.slot_mut(i).disk.take() {
             it.data = disk.data;
             if let Some((id, offset)) = disk.place {

@@ -18,9 +18,12 @@ impl World {
     }
 
     /// An operator opens connections, then reads the record.
-    pub fn read(&mut self, k: usize) {
+    pub fn read(&mut self, k: usize, config: &Config) {
         self.open(k);
-        self.refresh(k);
+        let unread = self.ops[k].as_ref().is_some_and(|op| op.must_read);
+        if unread || !config.out(Rule::ReadFirst) {
+            self.refresh(k);
+        }
         let Some(op) = self.ops[k].as_mut() else { return };
         for it in op.connections.iter_mut().filter(|it| it.run != 0) {
             it.read = true;
@@ -53,7 +56,7 @@ impl World {
             let reached = self.ways[k][i] == Way::Open && self.proc(i).is_some_and(|it| !it.hung);
             let Some(op) = self.ops[k].as_mut() else { return };
             let it = &mut op.connections[i];
-            if it.run == 0 || it.attached || !reached || !(it.read || config.out(Rule::ReadFirst)) {
+            if it.run == 0 || it.attached || !reached || !it.read {
                 continue;
             }
             it.attached = true;

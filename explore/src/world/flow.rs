@@ -2,6 +2,7 @@
 
 use super::server::{Link, count, first, position};
 use super::{SLOTS, World};
+use crate::config::{Config, Rule};
 
 /// `repl-timeout`, in microseconds.
 const REPL_TIMEOUT: u64 = 10_000_000;
@@ -48,13 +49,16 @@ impl World {
         let it = self.proc_mut(j);
         if was_master {
             (it.master, it.placed, it.link) = (false, true, Link::Down(None));
+            it.promoted = false;
         }
         it.host = host;
     }
 
     /// REPLICAOF NO ONE.
     pub fn become_master(&mut self, j: usize) {
-        if self.proc(j).is_none_or(|it| it.master) {
+        let Some(it) = self.proc(j) else { return };
+        if it.master {
+            self.proc_mut(j).promoted = true;
             return;
         }
         self.unlink(j);
@@ -64,14 +68,16 @@ impl World {
         it.forked = it.offset;
         it.id2 = std::mem::replace(&mut it.id, id);
         (it.master, it.placed, it.link, it.host) = (true, true, Link::Down(None), 0);
+        it.promoted = true;
     }
 
     /// Where a replica without a link can attach now.
-    pub fn can_attach(&self, j: usize) -> Option<usize> {
+    pub fn can_attach(&self, j: usize, config: &Config) -> Option<usize> {
         let it = self.proc(j).filter(|it| !it.master && !it.hung && it.host != 0)?;
         let m = self.at(it.host).filter(|m| *m != j)?;
         let feeds = |m: usize| self.proc(m).is_some_and(|p| !p.hung && (p.master || p.is_linked()));
         let known = self.proc(m).is_some_and(|p| it.user != 0 && p.users.contains(&it.user));
+        let known = known || config.out(Rule::Users);
         let down = matches!(it.link, Link::Down(_));
         (down && feeds(m) && known && self.path(j, m) && self.path(m, j)).then_some(m)
     }
@@ -229,6 +235,9 @@ impl World {
         it.data = it.data << 4 | u64::from(write);
         it.offset += 1;
         it.took |= 1 << write;
+        if !it.promoted {
+            self.broken = Some("UNFENCED: a process that nobody promoted took a write");
+        }
         self.plain |= 1 << write;
     }
 

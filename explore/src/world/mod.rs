@@ -24,12 +24,12 @@ use crate::config::Config;
 use redis_operator_core::record::Record;
 use std::sync::Arc;
 
-/// Places for processes: one a pod, and one for a process whose pod object is gone.
-pub const SLOTS: usize = 4;
+/// Pods, at most.
+pub const PODS: usize = 4;
 /// The place of a process without a pod object.
-pub const ORPHAN: usize = 3;
-/// Pods.
-pub const PODS: usize = 3;
+pub const ORPHAN: usize = PODS;
+/// Places for processes: one a pod, and one for a process whose pod object is gone.
+pub const SLOTS: usize = PODS + 1;
 
 /// What stands between two ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

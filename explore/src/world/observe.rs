@@ -28,9 +28,6 @@ impl World {
         if fresh[0] {
             self.refresh(k);
         }
-        if config.out(Rule::ReadFirst) {
-            self.open(k);
-        }
         if fresh[1] {
             let slice = self.slice;
             self.ops[k].as_mut()?.slice = slice;
@@ -66,7 +63,7 @@ impl World {
         memory.note(&seen);
         seen.memory = memory.clone();
         let plan = decide(&seen);
-        memory.settle(&seen);
+        memory.settle(&seen, &plan);
         let same = before.value == memory;
         Some(Decided {
             memory: if same { Arc::clone(before) } else { Doc::new(memory) },
@@ -80,7 +77,7 @@ impl World {
         let op = self.ops[k].as_ref()?;
         let mut hash = DefaultHasher::new();
         self.slots[..PODS].hash(&mut hash);
-        (config.policy as u8, config.mask()).hash(&mut hash);
+        (config.policy as u8, config.mask(), config.wish()).hash(&mut hash);
         (self.gone, self.wanted, self.spec, self.asked, self.set_holder, self.now).hash(&mut hash);
         (op.known.as_ref().map(|doc| doc.hash), op.memory.hash).hash(&mut hash);
         (op.holder, op.slice, op.connections, op.found, op.heard, op.last).hash(&mut hash);
@@ -109,7 +106,7 @@ impl World {
         });
         Some(Observed {
             desired: Desired {
-                switchover: self.asked.then(|| "any".to_owned()),
+                switchover: self.asked.then(|| config.wish().to_owned()),
                 ..Desired::new(u32::from(self.wanted), config.policy, Duration::from_secs(2), false)
             },
             holder: name('h', op.holder),
@@ -171,6 +168,7 @@ impl World {
         let asked = Moment(op.heard[i]);
         Some(Answer {
             asked,
+            still_since: asked,
             ..self.answer(&it)
         })
     }
@@ -200,6 +198,7 @@ impl World {
         };
         Answer {
             asked: Moment(self.now),
+            still_since: Moment(self.now),
             replication: Replication {
                 run_id: name('r', it.run),
                 version: "7.0.15".to_owned(),

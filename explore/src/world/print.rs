@@ -97,18 +97,23 @@ fn print_slot(canon: &mut Canon, slot: &Slot) {
     canon.maybe(it.stalled);
     canon.name('i', it.id);
     canon.name('i', it.id2);
-    let flags = [it.hung, it.paused, it.master, it.placed, it.backlog, it.serves];
+    let flags = [
+        it.hung,
+        it.paused,
+        it.master,
+        it.placed,
+        it.backlog,
+        it.serves,
+        it.promoted,
+    ];
     let flags = flags
         .iter()
         .chain(&it.late)
         .fold(0u64, |bits, flag| bits << 1 | u64::from(*flag));
-    let small = [it.forked, it.offset, it.guard, it.lag];
-    let small = small
-        .iter()
-        .chain(&it.acks)
-        .fold(0u64, |bits, n| bits << 8 | u64::from(*n));
+    let bytes = |all: &[u8]| all.iter().fold(0u64, |bits, n| bits << 8 | u64::from(*n));
     canon.word(flags);
-    canon.word(small);
+    canon.word(bytes(&[it.forked, it.offset, it.guard, it.lag]));
+    canon.word(bytes(&it.acks));
     canon.word(it.data);
     canon.word(u64::from(it.took));
     canon.name('u', it.user);

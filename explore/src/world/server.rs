@@ -54,6 +54,8 @@ pub struct Proc {
     pub lag: u8,
     /// The fence is open.
     pub serves: bool,
+    /// Somebody promoted it.
+    pub promoted: bool,
     /// Replicas that it believes attached: 0 none, else 1 + what they acknowledged.
     pub acks: [u8; SLOTS],
     /// Nothing was heard of these for longer than the lag.
@@ -85,6 +87,7 @@ impl Proc {
             guard: 0,
             lag: 10,
             serves: false,
+            promoted: false,
             acks: [0; SLOTS],
             late: [false; SLOTS],
             took: 0,

@@ -1,6 +1,7 @@
 //! What one operator process remembers between passes. Losing it only delays.
 
 use crate::observed::{Answer, Moment, Observed, Reach};
+use crate::plan::Plan;
 use crate::record::{Found, Phase};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -49,6 +50,8 @@ pub struct Memory {
     pub backing_off: BTreeMap<String, Moment>,
     /// By run id: commands that were sent to one that is not the master.
     pub misdirected: BTreeMap<String, Misdirected>,
+    /// Pods that were labelled master, while they are seen as they were before.
+    pub labelled: crate::decide::Labelled,
 }
 
 /// Elections that ended with the silent master still recorded, one after another.
@@ -114,18 +117,19 @@ pub struct Misdirected {
     pub grown: Option<Moment>,
     /// When more were counted first, since it is fenced.
     pub began: Option<Moment>,
+    /// When its clients were sent away last.
+    pub cut: Option<Moment>,
 }
 
 impl Memory {
     /// Remembers one pass. Call it after each observation, before the decision: times begin now if they began.
     pub fn note(&mut self, seen: &Observed) {
         let now = seen.now;
+        self.labelled.note(seen);
         let serves = seen.instances.values().any(crate::observed::Instance::is_master);
         since(&mut self.recordless_since, seen.record == Found::Absent && !serves, now);
-        let view = match &seen.record {
-            Found::Record(record) => Some(crate::decide::View::new(seen, record)),
-            Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
-        };
+        let record = seen.record.record();
+        let view = record.map(|record| crate::decide::View::new(seen, record));
         if let Some(record) = view.as_ref().map(|view| view.record) {
             let mine = record.holder == seen.holder;
             self.held |= mine;
@@ -286,8 +290,9 @@ impl Memory {
         }
     }
 
-    /// Remembers what was answered, after the decision that compared it with the time before.
-    pub fn settle(&mut self, seen: &Observed) {
+    /// Remembers what was answered, after the decision that compared it with the time before, and what was decided.
+    pub fn settle(&mut self, seen: &Observed, plan: &Plan) {
+        self.labelled.settle(plan);
         if let Found::Record(record) = &seen.record {
             let view = View::new(seen, record);
             self.mark = self.mark.take().filter(|mark| !view.mark_is_reached(mark));
@@ -300,6 +305,10 @@ impl Memory {
         }
         let answers = seen.instances.values().filter_map(crate::observed::Instance::answer);
         let before = std::mem::take(&mut self.misdirected);
+        let cuts = |run_id: &str| {
+            let mut steps = plan.steps.iter();
+            steps.any(|step| matches!(step, crate::plan::Step::CutClients(who) if who.run_id == run_id))
+        };
         let counted = |answer: &Answer| {
             let count = answer.replication.misdirected;
             let before = before.get(&answer.replication.run_id);
@@ -311,6 +320,9 @@ impl Memory {
                     .and_then(|before| before.began)
                     .or(now)
                     .filter(|_| !answer.serves),
+                cut: cuts(&answer.replication.run_id)
+                    .then_some(seen.now)
+                    .or(before.and_then(|before| before.cut)),
             }
         };
         self.misdirected = answers

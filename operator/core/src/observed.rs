@@ -31,6 +31,10 @@ impl Moment {
 pub struct Answer {
     /// When it was asked: whatever it said was true then or later.
     pub asked: Moment,
+    /// Since when answers of this process say the same `read_offset` over one link that is up: when the
+    /// first of them had come.
+    /// What a master sends is counted there, its pings too.
+    pub still_since: Moment,
     /// Its INFO.
     pub replication: Replication,
     /// G: `min-replicas-to-write`.

@@ -125,7 +125,7 @@ pub enum Outcome {
     Failed,
 }
 
-/// The record. Its promises and the order of its writes are those of the protocol's section 2.
+/// The record. Its promises and the order of its writes are those of docs/protocol.md, section 2.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
@@ -252,9 +252,22 @@ impl Record {
             .chain(self.claim.iter().map(|claim| &claim.process))
             .chain(members)
     }
+
+    /// It speaks of a process of this pod.
+    pub fn names(&self, uid: &str) -> bool {
+        self.processes().any(|process| process.uid == uid)
+    }
 }
 
 impl Found {
+    /// The record, if there is one that this version understands.
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Absent | Self::Newer(_) | Self::Nonsense(_) => None,
+        }
+    }
+
     /// Reads `status.record`. Whatever it holds, nothing is promoted on the word of something that does not fit.
     pub fn read(value: Option<&Value>) -> Self {
         let Some(value) = value.filter(|value| !value.is_null()) else {

@@ -2,11 +2,11 @@
 
 use crate::api::{Answer, Instance as Row, LastFailover, Redis, RedisStatus};
 use crate::conditions::{Wanted, merge};
-use crate::decide::{Master, View, paused};
+use crate::decide::{View, paused};
 use crate::names;
 use crate::observed::{Instance, Observed, Paused, Reach};
 use crate::plan::{Plan, Reason};
-use crate::record::{Found, Phase, Record, Stage};
+use crate::record::{Phase, Record, Stage};
 use crate::version::NEEDED;
 use kube::ResourceExt;
 
@@ -28,10 +28,7 @@ pub fn status(
     last: Option<LastFailover>,
 ) -> RedisStatus {
     let before = redis.status.clone().unwrap_or_default();
-    let record = match &seen.record {
-        Found::Record(record) => Some(record.as_ref()),
-        Found::Absent | Found::Newer(_) | Found::Nonsense(_) => None,
-    };
+    let record = seen.record.record();
     let facts = Facts::of(seen, record);
     let generation = redis.metadata.generation;
     let wanted = facts.conditions(redis, seen, plan, troubles);
@@ -137,11 +134,7 @@ impl Facts {
             };
         };
         let view = View::new(seen, record);
-        let serving = match view.master() {
-            Master::Serves(living) if record.phase == Phase::Steady => Some(living),
-            Master::Serves(_) | Master::Demoted(_) | Master::Ended(_) | Master::Silent(_) => None,
-            Master::Alive(_) | Master::Unclear | Master::None => None,
-        };
+        let serving = view.serving().filter(|_| record.phase == Phase::Steady);
         let named = |uid: &String| {
             seen.slice
                 .as_ref()
@@ -152,10 +145,10 @@ impl Facts {
             .living_at(Stage::Full)
             .filter(|(_, living)| linked(living.answer))
             .count();
-        let guard = serving.map(|living| living.answer.guard);
+        let guard = serving.map(|(_, answer)| answer.guard);
         Self {
-            master: serving.map(|living| living.instance.pod.clone()),
-            published: serving.is_some_and(|living| named(&living.instance.uid)),
+            master: serving.map(|(instance, _)| instance.pod.clone()),
+            published: serving.is_some_and(|(instance, _)| named(&instance.uid)),
             ready: synced.saturating_add(usize::from(serving.is_some())),
             synced,
             safe_wait: i32::try_from(record.quorum).unwrap_or(i32::MAX),
@@ -204,7 +197,7 @@ impl Facts {
                 format!("{master} is published; {} of {wants} instances are ready", self.ready),
             )
         } else {
-            ("Starting".to_owned(), "no master is published yet".to_owned())
+            unavailable(seen)
         };
         let stalled = why.iter().find(|(_, _, stalls)| *stalls);
         vec![
@@ -240,6 +233,17 @@ impl Facts {
                     .to_owned(),
             },
         ]
+    }
+}
+
+/// Reason and message where nothing else explains it.
+fn unavailable(seen: &Observed) -> (String, String) {
+    let record = seen.record.record().filter(|record| record.master.is_some());
+    let changing = |message| ("ChangingMaster".to_owned(), message);
+    match record.map(|record| (record.phase, &record.reason)) {
+        None | Some((Phase::Steady, _)) => ("Starting".to_owned(), "no master is published yet".to_owned()),
+        Some((Phase::Switching, _)) => changing("the master hands over to another one".to_owned()),
+        Some((Phase::Electing | Phase::Promoting, why)) => changing(format!("another master is elected: {why}")),
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) fn read(asked: Moment, replies: &[Reply]) -> Result<Answer, CallError
     let config = Config::of(config);
     Ok(Answer {
         asked,
+        still_since: asked,
         replication,
         guard: config.number(GUARD)?,
         guard_lag: config.number(GUARD_LAG)?,

@@ -232,8 +232,7 @@ async fn reach(address: SocketAddr, deadline: Instant) -> Result<TcpStream, Open
     let stream = match timeout_at(deadline, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return Err(OpenError::Refused),
-        Ok(Err(error)) if shortage::is_own(&error) => return own(Err(error)),
-        Ok(Err(error)) => return Err(OpenError::Unreachable(error.to_string())),
+        Ok(Err(error)) => return own(Err(error)),
         Err(_) => return Err(OpenError::Unreachable("timed out".to_owned())),
     };
     own(stream.set_nodelay(true))?;

@@ -13,6 +13,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// Time from one attempt to connect to the next, if the first ended sooner. A refusal takes half a millisecond.
 const RETRY: Duration = Duration::from_millis(100);
+/// The first time after a connection broke; doubled from then on. The kernel closes the connections of a process that ends
+/// before the socket on which it listens: an attempt in between comes through, is reset, and tells nothing.
+const AT_ONCE: Duration = Duration::from_millis(2);
 
 /// One instance under watch.
 pub(super) struct Post {
@@ -68,6 +71,7 @@ impl Post {
     pub(super) async fn attend(self: Arc<Self>, mut pace: watch::Receiver<Duration>) {
         let address = SocketAddr::new(self.target.address, self.settings.port);
         let mut short = false;
+        let mut retry = RETRY;
         loop {
             let begun = Instant::now();
             self.change(|state| {
@@ -78,6 +82,9 @@ impl Post {
                 Ok(connection) => {
                     short = false;
                     self.hold(Arc::new(connection), &mut pace).await;
+                    if begun.elapsed() >= RETRY {
+                        retry = AT_ONCE;
+                    }
                 }
                 Err(error) => {
                     if let OpenError::Own(error) = &error {
@@ -89,7 +96,8 @@ impl Post {
                 }
             }
             let alive = matches!(self.state.borrow().reach(), Reach::Alive(_));
-            let pause = if alive { *pace.borrow() } else { RETRY };
+            let pause = if alive { *pace.borrow() } else { retry };
+            retry = RETRY.min(retry * 2);
             sleep_until(begun + pause).await;
         }
     }

@@ -107,12 +107,23 @@ impl<C: Line> State<C> {
             return false;
         }
         self.touch(now);
+        let answer = self.since_still(answer, now);
         let news = self.last.as_ref().is_none_or(|last| gist(last) != gist(&answer));
         self.reopening = false;
         self.answered = true;
         self.heard = Some(now);
         self.last = Some(answer.clone());
         self.turn(Reach::Answers(Box::new(answer))) || news
+    }
+
+    /// What was said in an answer was true when that came, at the latest: nothing arrived since then.
+    fn since_still(&self, answer: Answer, now: Moment) -> Answer {
+        let stood = self
+            .last
+            .as_ref()
+            .filter(|last| on_link(last).is_some() && on_link(last) == on_link(&answer));
+        let still_since = stood.map_or(now, |last| last.still_since);
+        Answer { still_since, ..answer }
     }
 
     /// A probe on this connection failed.
@@ -249,10 +260,17 @@ pub(super) fn kind(reach: &Reach) -> &'static str {
     }
 }
 
+/// Which process has received how much, of what and from whom, over a link that is up.
+fn on_link(answer: &Answer) -> Option<(&str, &str, &str, u64)> {
+    let it = &answer.replication;
+    let upstream = it.upstream.as_ref().filter(|upstream| upstream.link_up)?;
+    Some((&it.run_id, &upstream.host, &it.id, upstream.read_offset))
+}
+
 /// An answer without what changes all the time: offsets, times and keys.
 fn gist(answer: &Answer) -> Answer {
     let mut gist = answer.clone();
-    gist.asked = Moment::default();
+    (gist.asked, gist.still_since) = Default::default();
     gist.replication.started_micros = 0;
     gist.replication.offset = 0;
     gist.replication.keys = 0;

@@ -2,6 +2,7 @@
 
 use crate::operator::{Operator, settled};
 use crate::world::{Disk, World};
+use redis_operator::trace::Cause;
 use redis_operator_core::record::Record;
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,7 @@ async fn d01_the_master_is_killed() {
         "the sibling resynchronised partially"
     );
     assert_eq!(world.info(master, "sync_full"), "0");
+    assert_eq!(operator.held.telling.cause(), Some(Cause::Ended));
     let last = operator.held.telling.last_failover().cloned().unwrap();
     println!(
         "published {} ms after the kill (noticed by {:?} ms after its last answer, then elected {:?}, promoted {:?}, published {:?} ms); write gap {} ms",

@@ -1,6 +1,7 @@
 //! An instance hangs: its address accepts connections, and nothing answers.
 
 use crate::operator::settled;
+use redis_operator::trace::Cause;
 use redis_operator_core::observed::Reach;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ async fn the_master_hangs(down_after: &str) -> Duration {
     world.pods[&0].stop();
     operator.until_replaced(&world, 0).await;
     let published = begun.elapsed();
+    assert_eq!(operator.held.telling.cause(), Some(Cause::Hung));
     // it waits in the socket of the hung process
     stale.send(&["SET", "stale", "1"]);
     operator

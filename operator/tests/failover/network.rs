@@ -67,7 +67,7 @@ async fn d20_the_operator_loses_its_way_while_all_synchronise_again() {
     world.write_to_all(5);
     world.fill(90, 20_000);
     world.write_to_all(1);
-    synchronise_slowly(&world);
+    synchronise_slowly(&world, Duration::from_millis(80)); // more than seven seconds
     for (name, value) in [("repl-backlog-size", "16kb"), ("min-replicas-to-write", "0")] {
         world.set(0, name, value);
     }

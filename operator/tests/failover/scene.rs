@@ -19,7 +19,6 @@ use redis_operator_core::api::priority;
 use redis_operator_core::memory::Memory;
 use redis_operator_core::observed::{Instance, Observed};
 use redis_operator_core::plan::{Plan, Step};
-use redis_operator_core::record::{Found, Record};
 use redis_operator_core::status::status;
 use std::sync::Arc;
 
@@ -60,11 +59,11 @@ impl Scene for Leading<'_> {
         let mut all = world.pod_objects();
         let nodes = Writer::<Node>::default().as_reader();
         let known = &mut self.held.pods;
-        let unknown = known.unknown(&all, written(&record));
+        let unknown = known.unknown(&all, record.record());
         all.extend(missing::existing(&world.api.client(), NAMESPACE, &unknown, LIMIT).await?);
-        known.note(&all, written(&record), &nodes, self.held.clock.now());
+        known.note(&all, record.record(), &nodes, self.held.clock.now());
         let instances = all.iter().filter_map(|pod| {
-            let instance = pods::instance(pod, &pods::Owner::of(&redis), None, written(&record))?;
+            let instance = pods::instance(pod, &pods::Owner::of(&redis), None, record.record())?;
             let wanted_priority = priority(&redis.spec.priorities, instance.ordinal, None);
             Some(Instance {
                 wanted_priority,
@@ -116,12 +115,5 @@ impl Scene for Leading<'_> {
         let status = status(&redis, seen, plan, &[], telling.last_failover().cloned());
         telling.status(self.events, &redis, &status);
         Ok(Settled::Done)
-    }
-}
-
-fn written(found: &Found) -> Option<&Record> {
-    match found {
-        Found::Record(record) => Some(record),
-        _ => None,
     }
 }

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 /// Full syncs take several seconds each from now on, and data arrives all the time. Without a delay to gather them, the
 /// master serves one replica after the other.
-pub(crate) fn synchronise_slowly(world: &World) {
-    for (name, value) in [("rdbcompression", "no"), ("rdb-key-save-delay", "50000")] {
-        world.set(world.master(), name, value);
-    }
+pub(crate) fn synchronise_slowly(world: &World, each_key: Duration) {
+    world.set(world.master(), "rdbcompression", "no");
+    world.set(world.master(), "rdb-key-save-delay", &each_key.as_micros().to_string());
 }
 
 /// All that are attached wait for a full sync or are in the middle of it.
@@ -27,7 +26,7 @@ async fn two_synchronise() -> (World, Operator) {
     world.write(20);
     world.fill(60, 20_000);
     assert_eq!(world.application(0).call(&["SAVE"]), "OK");
-    synchronise_slowly(&world);
+    synchronise_slowly(&world, Duration::from_millis(50));
     world.scale(3);
     for ordinal in [1, 2] {
         world.create(ordinal);

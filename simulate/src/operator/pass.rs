@@ -17,7 +17,6 @@ use redis_operator_core::memory::Memory;
 use redis_operator_core::names;
 use redis_operator_core::observed::Observed;
 use redis_operator_core::plan::{Plan, Step};
-use redis_operator_core::record::Found;
 use std::sync::Arc;
 
 /// One stretch of leadership.
@@ -134,10 +133,7 @@ impl Scene for Leading {
             return Ok(Settled::Woken);
         }
         let stalled = self.put_right(&redis, seen).await;
-        let term = match &seen.record {
-            Found::Record(record) => record.term,
-            Found::Absent | Found::Newer(_) | Found::Nonsense(_) => 0,
-        };
+        let term = seen.record.record().map_or(0, |record| record.term);
         let status = format!("{term} {}", plan.why);
         if status != self.reported {
             self.handle.api(Request::Report).await;
@@ -157,11 +153,8 @@ impl Leading {
         }
         let now = set.and_then(|set| set.spec.as_ref()?.replicas);
         let replicas = converge::replicas(seen, NAME, now);
-        let restarted = match &seen.record {
-            Found::Record(record) => record.restarted.clone(),
-            Found::Absent | Found::Newer(_) | Found::Nonsense(_) => seen.desired.restarted.clone(),
-        };
-        let wanted = objects::revision(redis.spec, restarted.as_deref());
+        let restarted = converge::restarted(seen);
+        let wanted = objects::revision(redis.spec, restarted);
         let carries =
             |set: &StatefulSet| set.status.as_ref().and_then(|it| it.update_revision.as_ref()) == Some(&wanted);
         let ours = |set: &StatefulSet| set.annotations().get(names::ANNOTATION_HOLDER) == Some(&self.holder);
@@ -169,7 +162,13 @@ impl Leading {
             return false;
         }
         let version = set.and_then(ResourceExt::resource_version);
-        let request = Request::ApplySet(version, self.holder.clone(), replicas, redis.spec, restarted);
+        let request = Request::ApplySet(
+            version,
+            self.holder.clone(),
+            replicas,
+            redis.spec,
+            restarted.map(str::to_owned),
+        );
         !matches!(self.handle.api(request).await, Response::Done | Response::Conflict)
     }
 }

@@ -220,6 +220,7 @@ impl World {
         };
         Answer {
             asked,
+            still_since: asked,
             replication: Replication {
                 run_id: text::run(number),
                 version: "7.0.15".to_owned(),

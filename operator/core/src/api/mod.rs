@@ -103,7 +103,7 @@ pub struct RedisSpec {
     pub config: BTreeMap<String, String>,
 
     /// How long a master may be silent before the operator suspects it, for example `500ms`, `2s` or `1m`. Less notices
-    /// a hang sooner, and takes more stalls for one; the replicas must have heard nothing for 2 s in any case. More waits longer.
+    /// a hang sooner, and takes more stalls for one; the replicas must have heard nothing for 1.5 s in any case. More waits longer.
     #[serde(default = "defaults::down_after")]
     #[x_kube(validation = Rule::new(
         "self.matches('^[0-9]{1,6}(ms|s|m)$') && duration(self) >= duration('500ms') && duration(self) <= duration('10m')"

@@ -37,7 +37,8 @@ pub(super) fn serving<'a>(seen: &'a Observed, aside: &mut Aside) -> Serving<'a> 
 
 /// A member answers as master and continues the recorded history: a failover was done by hand, or an older record was
 /// put back. Beside a recorded master that serves only if it was promoted from that one's history, so later, and others
-/// follow it.
+/// follow it. One that nobody follows only if the recorded master is none any more or has no follower either, who might
+/// acknowledge what it takes; and not if another one has more of the recorded history.
 pub(super) fn by_hand(view: &View, recorded: &Master, aside: &mut Aside) -> Say {
     match promoted_by_hand(view, recorded).as_slice() {
         [] => None,
@@ -62,13 +63,30 @@ pub(super) fn is_next(view: &View, recorded: &Master) -> bool {
 }
 
 fn promoted_by_hand<'a>(view: &View<'a>, recorded: &Master) -> Vec<Living<'a>> {
-    let later =
-        |it: &Living| it.answer.replication.id2.as_ref() == Some(&view.record.id) && has_followers(view.seen, *it);
+    let followed = |it: &Living| has_followers(view.seen, &it.instance.address);
+    let later = |it: &Living| it.answer.replication.id2.as_ref() == Some(&view.record.id) && followed(it);
     let serves = matches!(recorded, Master::Serves(_));
     let members = view.record.members.values();
     let masters = members.filter_map(|member| view.living(&member.process));
     let masters = masters.filter(|it| it.instance.is_master() && continues(view, *it));
-    masters.filter(|it| !serves || later(it)).collect()
+    let master = view.record.master.as_ref();
+    let deserted = master.is_none_or(|master| !has_followers(view.seen, &master.address));
+    let over = deserted || matches!(recorded, Master::Ended(_) | Master::Demoted(_) | Master::None);
+    let wins = |it: &Living| followed(it) || (over && !is_left_behind(view, *it));
+    masters.filter(|it| later(it) || (!serves && wins(it))).collect()
+}
+
+/// After it was promoted somebody else received more of the recorded history, which clients wrote and may have been
+/// acknowledged.
+fn is_left_behind(view: &View, it: Living) -> bool {
+    let forked_at = it.answer.replication.forked_at;
+    let mut others = view
+        .record
+        .members
+        .values()
+        .filter_map(|member| view.living(&member.process));
+    it.answer.replication.id2.as_ref() == Some(&view.record.id)
+        && others.any(|other| view.has_data(other.answer) && Some(other.answer.replication.offset) > forked_at)
 }
 
 /// The next record with this master, Steady: whoever was a member, or follows it, is joining.
@@ -84,14 +102,17 @@ pub(super) fn adopt(seen: &Observed, mut next: Box<Record>, master: Living) -> O
     let in_sync = seen
         .instances
         .values()
-        .filter(|i| follows(i, master) && shares_history(i, master));
+        .filter(|i| follows(i, &master.instance.address) && shares_history(i, master));
     // What others held before is no copy of what a newcomer holds, nor of nothing.
     if it.keys == 0 || !next.copies.contains(&process.pod) {
         next.copies.clear();
     }
     let copies = in_sync.map(|instance| instance.pod.clone());
     next.copies.extend(copies.chain([process.pod.clone()]));
-    let followers = seen.instances.values().filter(|instance| follows(instance, master));
+    let followers = seen
+        .instances
+        .values()
+        .filter(|instance| follows(instance, &master.instance.address));
     let members = std::mem::take(&mut next.members)
         .into_values()
         .map(|member| member.process);
@@ -144,7 +165,7 @@ pub(super) fn continues(view: &View, it: Living) -> bool {
     }
     let before = r.id2 == view.record.previous_id && r.forked_at == Some(view.record.promoted_at);
     let mut others = view.seen.instances.values();
-    let is_followed = others.any(|instance| follows(instance, it) && shares_history(instance, it));
+    let is_followed = others.any(|instance| follows(instance, &it.instance.address) && shares_history(instance, it));
     r.id2.as_ref().is_some_and(|id| *id == view.record.id || before) || is_followed
 }
 
@@ -154,15 +175,15 @@ fn shares_history(instance: &Instance, master: Living) -> bool {
     answer.is_some_and(|it| it.id == master.answer.replication.id && it.link_is_up())
 }
 
-fn has_followers(seen: &Observed, master: Living) -> bool {
-    seen.instances.values().any(|instance| follows(instance, master))
+fn has_followers(seen: &Observed, address: &str) -> bool {
+    seen.instances.values().any(|instance| follows(instance, address))
 }
 
-fn follows(instance: &Instance, master: Living) -> bool {
+fn follows(instance: &Instance, address: &str) -> bool {
     let upstream = instance
         .answer()
         .and_then(|answer| answer.replication.upstream.as_ref());
-    upstream.is_some_and(|upstream| upstream.host == master.instance.address)
+    upstream.is_some_and(|upstream| upstream.host == address)
 }
 
 fn two_masters(masters: &[Living], aside: &mut Aside) {

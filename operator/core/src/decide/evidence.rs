@@ -15,7 +15,7 @@ const KUBELET_SLACK: Duration = Duration::from_secs(30);
 /// A process that ends refuses and is unheard at once, give or take what is told in whole seconds.
 const BLIP: Duration = Duration::from_secs(2);
 
-/// Why a process is known to have ended (protocol section 4).
+/// Why a process is known to have ended (docs/protocol.md, section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// A proof was seen earlier and written down.

@@ -15,10 +15,11 @@ const BACK_OFF: Duration = Duration::from_secs(30);
 
 /// How soon a member that is a moment behind is looked at again.
 const SOON: Duration = Duration::from_millis(10);
+/// From one cut to the next: a client that comes back at once must not keep this operator from everything else.
+const CUT_AGAIN: Duration = Duration::from_millis(100);
 /// How long nobody was sent away before a fence is opened: clients of a former master come back to it as long as
 /// kube-proxy leads them there, at most a second, and what it refuses to them is how it is known that they are there.
 const QUIET: Duration = Duration::from_secs(3);
-
 /// And how long at most: a client that never goes away must not keep a replica from all others.
 const UNQUIET: Duration = Duration::from_secs(30);
 
@@ -51,24 +52,39 @@ pub(super) fn heal(view: &View, aside: &mut Aside) -> Say {
 }
 
 /// Closes the applications' connections to instances that nobody should talk to yet and that somebody does.
-pub(super) fn send_away(view: &View, _: &mut Aside) -> Say {
+pub(super) fn send_away(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
     let others = view.seen.instances.values().filter(|i| i.uid != master.instance.uid);
-    let stuck = others.filter(|i| has_stuck_clients(view, i));
-    let steps: Vec<_> = stuck.filter_map(|i| Some(Step::CutClients(i.process()?))).collect();
+    let mut steps = vec![];
+    for instance in others.filter(|it| has_stuck_clients(view, it)) {
+        let process = instance.process()?;
+        let before = view.seen.memory.misdirected.get(&process.run_id);
+        let cut = before.and_then(|before| before.cut);
+        let left = cut.map_or(Duration::ZERO, |cut| CUT_AGAIN.saturating_sub(view.seen.now.since(cut)));
+        if left.is_zero() {
+            steps.push(Step::CutClients(process));
+        } else {
+            aside.wake(left);
+        }
+    }
     (!steps.is_empty()).then_some((steps, "send clients away"))
 }
 
-/// Fenced, and since the last pass commands were refused there: a client still ends up here, and a plain one would
-/// stay. Readers of healthy replicas are never cut.
+/// Fenced, and since its clients were sent away last commands were refused there: a client still ends up here, and a
+/// plain one would stay. Readers of healthy replicas are never cut.
 fn has_stuck_clients(view: &View, instance: &Instance) -> bool {
     let Some(answer) = instance.answer().filter(|answer| instance.attached && !answer.serves) else {
         return false;
     };
     let before = view.seen.memory.misdirected.get(&answer.replication.run_id);
-    before.is_some_and(|before| answer.replication.misdirected > before.count && !is_too_long(view, before))
+    before.is_some_and(|before| {
+        let since = before
+            .grown
+            .is_some_and(|grown| before.cut.is_some_and(|cut| grown > cut));
+        (since || answer.replication.misdirected > before.count) && !is_too_long(view, before)
+    })
 }
 
 fn is_too_long(view: &View, before: &Misdirected) -> bool {
@@ -100,12 +116,11 @@ pub(super) fn replace_stuck(view: &View, aside: &mut Aside) -> Say {
     if view.seen.desired.paused != Paused::No {
         return None;
     }
-    let named = |uid: &str| view.record.processes().any(|process| process.uid == uid);
     let candidates = view
         .seen
         .instances
         .values()
-        .filter(|i| i.container.restarts >= RESTARTS && !named(&i.uid));
+        .filter(|i| i.container.restarts >= RESTARTS && !view.record.names(&i.uid));
     let mut steps = vec![];
     for instance in candidates.filter(|instance| !instance.deleting && !View::is_up(instance)) {
         let Some(since) = view.seen.memory.backing_off.get(&instance.uid) else {
@@ -135,11 +150,10 @@ pub(super) fn replace_outdated(view: &View, _: &mut Aside) -> Say {
         return None;
     }
     let serves = matches!(view.master(), Master::Serves(_));
-    let named = |uid: &str| view.record.processes().any(|process| process.uid == uid);
     let all_ended = view.nobody_lives();
     let kept = all_ended && view.seen.desired.volumes;
     let steps = outdated(view.seen, |instance| {
-        kept || (!named(&instance.uid) && (serves || all_ended || instance.container.id.is_none()))
+        kept || (!view.record.names(&instance.uid) && (serves || all_ended || instance.container.id.is_none()))
     });
     (!steps.is_empty()).then_some((steps, "replace pods of an outdated revision that cannot run"))
 }

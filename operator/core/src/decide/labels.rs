@@ -2,22 +2,57 @@
 
 use super::{Aside, Master, Say, View};
 use crate::names;
-use crate::observed::Instance;
-use crate::plan::{Label, Step};
+use crate::observed::{Instance, Observed};
+use crate::plan::{Label, Plan, Step};
 use crate::record::Stage;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A link that has been down this long takes a replica out of the `-replica` Service.
 const OUT_OF_SYNC: Duration = Duration::from_secs(3);
 
-/// Labels the master and the synced replicas. The new master's label comes after the old one's is off, in one plan:
-/// at no moment do two pods carry `role=master`.
+/// Pods that were given `role=master`, by uid: their version before. A copy with that version does not show it yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labelled(BTreeMap<String, String>);
+
+impl Labelled {
+    /// Forgets those whose copies show something newer.
+    pub(crate) fn note(&mut self, seen: &Observed) {
+        self.0.retain(|uid, before| {
+            seen.instances
+                .values()
+                .any(|it| it.uid == *uid && it.resource_version == *before)
+        });
+    }
+
+    /// Remembers those that a plan labels.
+    pub(crate) fn settle(&mut self, plan: &Plan) {
+        for step in &plan.steps {
+            if let Step::Label {
+                uid,
+                resource_version,
+                label: Label::Master,
+                ..
+            } = step
+            {
+                self.0.insert(uid.clone(), resource_version.clone());
+            }
+        }
+    }
+
+    fn is_unseen(&self, instance: &Instance) -> bool {
+        self.0.get(&instance.uid) == Some(&instance.resource_version)
+    }
+}
+
+/// Labels the master and the synced replicas. The new master's label comes after the old one's is off, in one plan: at no
+/// moment do two pods carry `role=master`. Nor if the copy of the pod that was labelled last is late: its label is taken off
+/// by that copy's version first, which the API server refuses if it was put on.
 pub(super) fn label(view: &View, aside: &mut Aside) -> Say {
     let Master::Serves(master) = view.master() else {
         return None;
     };
-    let mut off = vec![];
-    let mut on = vec![];
+    let (mut off, mut unseen, mut on) = (vec![], vec![], vec![]);
     for instance in view.seen.instances.values() {
         let now = current(instance);
         let wanted = if instance.uid == master.instance.uid {
@@ -25,7 +60,8 @@ pub(super) fn label(view: &View, aside: &mut Aside) -> Say {
         } else {
             replica(view, instance, now, aside)
         };
-        if now == Some(wanted) {
+        let is_unseen = view.seen.memory.labelled.is_unseen(instance);
+        if now == Some(wanted) && (wanted == Label::Master || !is_unseen) {
             continue;
         }
         let step = Step::Label {
@@ -36,9 +72,14 @@ pub(super) fn label(view: &View, aside: &mut Aside) -> Say {
         };
         if wanted == Label::Master {
             on.push(step)
+        } else if now == Some(wanted) {
+            unseen.push(step)
         } else {
             off.push(step)
         }
+    }
+    if !on.is_empty() {
+        off.append(&mut unseen);
     }
     off.append(&mut on);
     (!off.is_empty()).then_some((off, "label"))

@@ -29,6 +29,7 @@ mod wish;
 
 pub use evidence::{Master, Proof};
 pub(crate) use join::{LINKLESS, TELL_AGAIN};
+pub use labels::Labelled;
 pub use progress::Mark;
 pub use silence::Silence;
 pub(crate) use silence::last_heard;
@@ -132,10 +133,8 @@ pub(crate) fn paused(seen: &Observed) -> &'static str {
 
 /// Paused altogether, and nothing is under way that would hold clients up for as long as nobody ends it.
 fn is_left_alone(seen: &Observed) -> bool {
-    let under_way = match &seen.record {
-        Found::Record(record) => hold::is_under_way(&View::new(seen, record)),
-        Found::Absent | Found::Newer(_) | Found::Nonsense(_) => false,
-    };
+    let record = seen.record.record();
+    let under_way = record.is_some_and(|record| hold::is_under_way(&View::new(seen, record)));
     seen.desired.paused == Paused::All && !under_way
 }
 

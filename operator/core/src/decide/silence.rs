@@ -4,13 +4,16 @@
 
 use super::view::{Living, View};
 use super::{Master, guard};
-use crate::observed::{Answer, Moment, Policy, Reach};
+use crate::observed::{Answer, Instance, Moment, Policy, Reach};
 use crate::record::{Phase, Process, Stage};
+use crate::replication::Role;
 use std::time::Duration;
 
 /// A full member that has heard nothing for this long, or for `downAfter` if that is longer, says that the master is gone.
-/// Masters ping once a second, and silence is told in whole seconds: less proves nothing.
-const UNHEARD: Duration = Duration::from_secs(2);
+/// Masters ping once a second, so less proves nothing.
+const UNHEARD: Duration = Duration::from_millis(1_500);
+/// For so long at most a master that says nothing, or that it is busy, passes for one that serves.
+const UNSURE: Duration = Duration::from_secs(10);
 /// A failed attempt of a new holder, and of one in the middle of an election, where others have listened before.
 const ATTEMPT: Duration = Duration::from_millis(500);
 /// A master that answered in the middle of an election is not suspected again for so long.
@@ -76,6 +79,22 @@ impl View<'_> {
         };
         let left = patience.saturating_sub(lasts);
         Some(Silence { hung, lasts, left })
+    }
+
+    /// The master that serves, as far as is known, and what it said last: one that did until a moment ago may be in the
+    /// middle of a script, or short of time.
+    pub fn serving(&self) -> Option<(&Instance, &Answer)> {
+        match self.master() {
+            Master::Serves(living) => return Some((living.instance, living.answer)),
+            Master::Silent(_) | Master::Alive(_) => {}
+            Master::Demoted(_) | Master::Ended(_) | Master::Unclear | Master::None => return None,
+        }
+        let instance = self.instance(self.record.master.as_ref()?)?;
+        let last = self.last_of_master()?;
+        let served = last.serves && last.replication.role == Role::Master;
+        let lately = self.seen.now.since(last.asked) < self.seen.desired.down_after.min(UNSURE);
+        let unsure = matches!(instance.reach, Reach::Silent { .. } | Reach::Alive(_));
+        (served && lately && unsure).then_some((instance, last))
     }
 
     /// Every member that can be asked is; full ones have a vote. One that hears the master has a veto, whatever it is: a
@@ -165,22 +184,24 @@ impl View<'_> {
 
 /// The last moment at which an instance may have heard this master: now, if its link is up and something arrives.
 ///
-/// It says so in whole seconds of a clock that is read once a second, so n of them prove a silence of n − 1 s.
+/// It says so in whole seconds, of which n prove a silence of n − 1 s. An offset that stands still says it finer, for n s at
+/// most: a link that was made anew moves no offset.
 pub(super) fn heard(answer: &Answer, master: &Process) -> Option<Moment> {
     let upstream = answer
         .replication
         .upstream
         .as_ref()
         .filter(|up| up.host == master.address)?;
-    let seconds = if upstream.syncing {
-        upstream.sync_heard_seconds
+    let (seconds, still) = if upstream.syncing {
+        (upstream.sync_heard_seconds, Duration::ZERO)
     } else if upstream.link_up {
-        upstream.heard_seconds
+        (upstream.heard_seconds, answer.asked.since(answer.still_since))
     } else {
         return None;
     };
-    let proved = Duration::from_secs(seconds.unwrap_or_default().saturating_sub(1));
-    Some(answer.asked.before(proved))
+    let seconds = seconds.unwrap_or_default();
+    let told = Duration::from_secs(seconds.saturating_sub(1));
+    Some(answer.asked.before(told.max(still.min(Duration::from_secs(seconds)))))
 }
 
 /// The same of one whose link is down: before it went down.

@@ -30,7 +30,10 @@ pub(super) fn suspect(view: &View, aside: &mut Aside) -> Say {
         }
         Master::Demoted(_) => Some(begin(view, "its master was demoted", None)),
         Master::Alive(what) => {
-            aside.note(Reason::MasterUnclear, what);
+            match view.serving() {
+                Some(_) => aside.wake(LATER),
+                None => aside.note(Reason::MasterUnclear, what),
+            }
             Some((vec![], "wait for the master"))
         }
         Master::Unclear => Some((vec![], "wait for the master")),

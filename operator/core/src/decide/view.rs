@@ -46,7 +46,7 @@ impl<'a> View<'a> {
         Some(Living { instance, answer })
     }
 
-    /// It holds everything up to the last promotion, as protocol section 3 says: full and leaving members do, joining
+    /// It holds everything up to the last promotion, as docs/protocol.md, section 3, says: full and leaving members do, joining
     /// ones if they show it. Past P under the id before, it took writes after the fork: diverged.
     pub fn has_data(&self, answer: &Answer) -> bool {
         let it = &answer.replication;

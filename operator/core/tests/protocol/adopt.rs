@@ -31,6 +31,45 @@ fn e19_a_switchover_by_hand_is_adopted() {
     world.assert_nothing_lost();
 }
 
+/// Nobody was told to follow it, so the others went on with the master, and have what clients wrote there.
+#[test]
+fn e19_one_that_was_promoted_by_hand_and_left_alone_does_not_win_over_who_has_more() {
+    for more in [true, false] {
+        let mut world = World::healthy(3);
+        world.promote_by_hand(1);
+        if more {
+            assert!(world.write_to(0));
+            world.flow();
+        }
+        world.kill(0);
+        let expected = if more { 2 } else { 1 };
+        world.until(|world| world.published() == Some(expected));
+        world.start(0);
+        world.settle();
+        world.assert_healthy();
+        world.assert_nothing_lost();
+    }
+}
+
+/// The other one may still acknowledge what the silent master takes, so nobody passes them over without a freeze.
+#[test]
+fn e19_one_that_was_promoted_by_hand_and_left_alone_does_not_replace_a_silent_master_that_is_followed() {
+    let mut world = World::healthy(3);
+    world.promote_by_hand(1);
+    world.mood(0, Mood::Hung);
+    world.settle_for(Duration::from_secs(1));
+    assert_eq!(
+        (world.record().term, world.published()),
+        (1, Some(0)),
+        "{}",
+        world.story()
+    );
+    world.mood(0, Mood::Fine);
+    world.settle();
+    world.assert_healthy();
+    assert_eq!(world.master(), 0);
+}
+
 #[test]
 fn e23_a_lost_record_is_made_anew_from_the_serving_master() {
     let mut world = World::healthy(3);

@@ -4,6 +4,7 @@ use crate::world::{Disk, World, pod_name};
 use redis_operator_core::decide::decide;
 use redis_operator_core::observed::{Moment, Observed, Paused, Reach};
 use redis_operator_core::plan::Step;
+use redis_operator_core::record::Found;
 use std::time::Duration;
 
 /// Long enough in its back-off.
@@ -89,5 +90,63 @@ fn a_pod_that_is_not_stuck_is_not_replaced() {
         "its back-off is short"
     );
     assert!(!but(&|seen| seen.memory.backing_off.clear()), "it has run meanwhile");
+    assert!(!but(&|seen| seen.desired.paused = Paused::Planned), "paused");
+}
+
+/// A member that the operator does not reach for the moment, and of which nothing proves that it ended.
+fn name(seen: &mut Observed, ordinal: u32) {
+    let Found::Record(record) = &mut seen.record else {
+        panic!()
+    };
+    let pod = &seen.instances[&pod_name(ordinal)];
+    let mut member = record.members[&pod_name(1)].clone();
+    (member.process.pod, member.process.uid) = (pod.pod.clone(), pod.uid.clone());
+    (member.process.run_id, member.process.container) = ("run".to_owned(), None);
+    record.members.insert(pod.pod.clone(), member);
+    let since = seen.now;
+    seen.instances.get_mut(&pod_name(ordinal)).unwrap().reach = Reach::Refused { since };
+}
+
+#[test]
+fn a_pod_of_a_member_is_not_replaced_before_it_has_left() {
+    let mut seen = waiting(2 * LONG);
+    name(&mut seen, 2);
+    assert!(!is_replaced(&seen));
+}
+
+/// A third pod that no record names was made for a spec before and cannot run.
+fn outdated() -> Observed {
+    let mut seen = waiting(0);
+    let pod = seen.instances.get_mut(&pod_name(2)).unwrap();
+    (pod.outdated, pod.trouble) = (true, Some("no such image".to_owned()));
+    seen
+}
+
+#[test]
+fn r05_a_pod_of_a_spec_before_that_cannot_run_makes_room_for_the_next() {
+    let but = |change: &dyn Fn(&mut Observed)| {
+        let mut seen = outdated();
+        change(&mut seen);
+        is_replaced(&seen)
+    };
+    let pod = pod_name(2);
+    assert!(but(&|_| {}));
+    assert!(!but(&|seen| name(seen, 2)), "it may hold what a member holds");
+    assert!(
+        !but(&|seen| seen.instances.get_mut(&pod).unwrap().outdated = false),
+        "of the present spec"
+    );
+    assert!(
+        !but(&|seen| seen.instances.get_mut(&pod).unwrap().trouble = None),
+        "it may run yet"
+    );
+    assert!(
+        !but(&|seen| seen.instances.get_mut(&pod).unwrap().deleting = true),
+        "it goes"
+    );
+    assert!(
+        !but(&|seen| seen.instances.get_mut(&pod).unwrap().reach = Reach::Alive("BUSY".to_owned())),
+        "it lives"
+    );
     assert!(!but(&|seen| seen.desired.paused = Paused::Planned), "paused");
 }

@@ -11,6 +11,7 @@
 mod adopt;
 mod back_off;
 mod crash;
+mod data;
 mod detect;
 mod elect;
 mod election;

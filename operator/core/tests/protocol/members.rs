@@ -196,6 +196,12 @@ fn f05_of_two_operators_only_one_writes_the_record() {
     assert_eq!(world.published(), Some(1));
 }
 
+/// Of three pods, those that carry `role=master`.
+fn labelled_masters(world: &World) -> Vec<u32> {
+    let labelled = (0..3).filter(|ordinal| world.pod(*ordinal).label.as_deref() == Some(ROLE_MASTER));
+    labelled.collect()
+}
+
 #[test]
 fn f19_a_late_label_conflicts() {
     let mut world = World::healthy(3);
@@ -224,14 +230,33 @@ fn f19_a_late_label_conflicts() {
     world.start(1);
     world.settle();
     world.assert_healthy();
-    let masters = |world: &World| -> Vec<u32> {
-        let labelled = (0..3).filter(|ordinal| world.pod(*ordinal).label.as_deref() == Some(ROLE_MASTER));
-        labelled.collect()
-    };
-    let before = masters(&world);
+    let before = labelled_masters(&world);
     assert_ne!(before, [1]);
     assert_eq!(world.step(&late, 0), Pass::Failed);
-    assert_eq!(masters(&world), before);
+    assert_eq!(labelled_masters(&world), before);
+}
+
+/// The copy of the pod that was labelled master just now does not show it yet when another one has to be.
+#[test]
+fn f03_a_late_copy_of_the_labelled_pod_leaves_one_master_labelled() {
+    let mut world = World::healthy(3);
+    world.kill(0);
+    while world.pod(1).label.as_deref() != Some(ROLE_MASTER) {
+        let version = world.pod(1).version;
+        world.pass();
+        world.late.insert(pod_name(1), (None, version));
+    }
+    world.start(0);
+    world.kill(1);
+    for _ in 0..300 {
+        world.pass();
+        assert_eq!(labelled_masters(&world).len(), 1);
+    }
+    assert_ne!(world.published(), Some(1), "the slice waits for no label");
+    world.late.clear();
+    world.start(1);
+    world.settle();
+    world.assert_healthy();
 }
 
 #[test]
@@ -262,6 +287,26 @@ fn f17_clients_of_a_fenced_instance_are_sent_away() {
     world.server_mut(0).misdirected += 3;
     world.settle_for(Duration::from_millis(500));
     assert_eq!(world.cut_clients, [pod_name(0)]);
+}
+
+#[test]
+fn f17_a_client_that_comes_back_at_once_holds_nothing_else_up() {
+    let mut world = World::healthy(3);
+    world.restart(0);
+    for _ in 0..1_000 {
+        if world.pod(0).server.is_some() {
+            world.server_mut(0).misdirected += 1;
+        }
+        world.stateful_set();
+        world.pass();
+        world.flow();
+    }
+    let (uid, run) = (world.pod(0).uid.clone(), world.server(0).run.clone());
+    let stage = world.record().member(&uid, &run).map(|member| member.stage);
+    assert_eq!(stage, Some(Stage::Full));
+    assert_eq!(world.record().quorum, 1);
+    let cuts = world.cut_clients.iter().filter(|pod| **pod == pod_name(0)).count();
+    assert!((2..=11).contains(&cuts), "{cuts} cuts in a second");
 }
 
 #[test]

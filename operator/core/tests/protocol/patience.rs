@@ -84,6 +84,28 @@ fn d02_the_witnesses_are_asked_again_soon_and_after_a_minute_now_and_then() {
     assert_eq!(wake(ms(90_000)), Some(ms(1_000)));
 }
 
+/// Seconds are whole and prove one less; the offset of the stream is seen as often as a member is asked.
+#[test]
+fn d02_a_stream_that_stands_still_is_a_silence() {
+    let heard = |still, seconds, link_up| {
+        let (_, mut seen) = silent_for(ms(2_500));
+        for ordinal in [1, 2] {
+            let answer = answer_mut(&mut seen, ordinal);
+            answer.still_since = answer.asked.before(ms(still));
+            let upstream = answer.replication.upstream.as_mut().unwrap();
+            (upstream.heard_seconds, upstream.link_up, upstream.down_seconds) = (seconds, link_up, Some(0));
+        }
+        reasons(&decide(&seen)).contains(&Reason::MasterUnclear)
+    };
+    assert!(heard(0, Some(2), true), "2 s told are one for sure");
+    assert!(!heard(0, Some(3), true));
+    assert!(heard(1_999, Some(2), true));
+    assert!(!heard(2_000, Some(2), true));
+    assert!(!heard(2_400, Some(2), true));
+    assert!(heard(2_400, Some(1), true), "attached anew, which moves no offset");
+    assert!(heard(9_000, None, false), "its link has just gone down");
+}
+
 #[test]
 fn e02_no_election_begins_before_a_demoted_master_is_connected() {
     let mut world = World::healthy(3);
@@ -191,6 +213,7 @@ fn f17_a_fence_opens_three_seconds_after_the_last_client_was_sent_away_or_after_
             count: 0,
             grown: at(grown),
             began: at(began),
+            ..Misdirected::default()
         };
         seen.memory.misdirected.insert(run.clone(), misdirected);
         let plan = decide(&seen);
@@ -354,4 +377,15 @@ fn a_preferred_one_becomes_master_after_a_minute() {
     };
     assert_eq!(after(59_999), ("", Some(ms(1))));
     assert_eq!(after(60_000), ("begin a switchover", None));
+}
+
+#[test]
+fn f12_a_replica_that_is_silent_for_a_moment_keeps_its_label() {
+    let mut world = World::healthy(3);
+    world.mood(1, Mood::Hung);
+    let plan = world.settle_for(ms(4_000));
+    assert_eq!(plan.steps, []);
+    assert_eq!(world.pod(1).label.as_deref(), Some("replica"));
+    world.settle_for(ms(2_000));
+    assert_eq!(world.pod(1).label, None, "it has left");
 }

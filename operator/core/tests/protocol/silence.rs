@@ -63,8 +63,8 @@ fn d02_down_after_is_the_users_choice() {
     world.mood(0, Mood::Hung);
     let took = until_replaced(&mut world, 0);
     assert!(
-        took >= ms(2_000) && took < ms(3_200),
-        "the witnesses need 2 s: {took:?}"
+        took >= ms(1_500) && took < ms(2_500),
+        "the witnesses need 1.5 s: {took:?}"
     );
     let mut world = healthy(3, Policy::Availability);
     world.desired.down_after = ms(8_000);
@@ -75,7 +75,7 @@ fn d02_down_after_is_the_users_choice() {
 
 #[test]
 fn d07_a_master_on_a_lost_node_is_replaced_without_its_pod_object() {
-    for (policy, at_most) in [(Policy::Availability, ms(5_000)), (Policy::Durability, ms(7_000))] {
+    for (policy, at_most) in [(Policy::Availability, ms(3_500)), (Policy::Durability, ms(5_500))] {
         let mut world = healthy(3, policy);
         world.isolated.insert(pod_name(0));
         let took = until_replaced(&mut world, 0);

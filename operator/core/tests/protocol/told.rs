@@ -127,12 +127,57 @@ fn a_resource_is_not_ready_while_anything_is_missing() {
     let starting = (false, "Starting".to_owned(), false);
     assert_eq!(summary(&|seen| seen.slice = None), starting, "not published");
     assert_eq!(summary(&|seen| seen.slice.as_mut().unwrap().target = None), starting);
-    assert_eq!(summary(&|seen| record(seen, |it| it.phase = Phase::Electing)), starting);
+    let electing = (false, "ChangingMaster".to_owned(), false);
+    assert_eq!(summary(&|seen| record(seen, |it| it.phase = Phase::Electing)), electing);
     assert_eq!(summary(&|seen| seen.record = Found::Absent), starting);
 }
 
 fn is_ready(status: &RedisStatus) -> bool {
     condition(status, "Ready").0
+}
+
+/// A script, a fork, a moment without processor: nobody is to be woken for it.
+#[test]
+fn d13_a_master_is_available_for_a_moment_after_it_answered() {
+    let told = |mood: Option<Mood>, wait| {
+        let mut world = World::healthy(3);
+        match mood {
+            Some(mood) => world.mood(0, mood),
+            None => drop(world.rejecting.insert(pod_name(0))),
+        }
+        world.tick(Duration::from_millis(wait));
+        let seen = world.observe();
+        let it = status(&redis(), &seen, &decide(&seen), &[], None);
+        let stalled = condition(&it, "Stalled").0;
+        (is_ready(&it), condition(&it, "Available").0, stalled)
+    };
+    assert_eq!(told(Some(Mood::Hung), 1_900), (true, true, false));
+    assert_eq!(told(Some(Mood::Hung), 2_000), (false, false, false));
+    assert_eq!(told(Some(Mood::Busy), 1_900), (true, true, false));
+    assert_eq!(told(Some(Mood::Busy), 2_000), (false, false, true));
+    assert!(!told(None, 100).1, "refused");
+}
+
+#[test]
+fn a_change_of_master_says_why() {
+    let said = |phase, master: bool| {
+        let mut seen = observed();
+        record(&mut seen, |it| {
+            (it.phase, it.reason) = (phase, "its master hangs".to_owned());
+            it.master = it.master.take().filter(|_| master);
+        });
+        condition(&status(&redis(), &seen, &Plan::default(), &[], None), "Ready").2
+    };
+    assert_eq!(
+        said(Phase::Electing, true),
+        "another master is elected: its master hangs"
+    );
+    assert_eq!(
+        said(Phase::Promoting, true),
+        "another master is elected: its master hangs"
+    );
+    assert_eq!(said(Phase::Switching, true), "the master hands over to another one");
+    assert_eq!(said(Phase::Promoting, false), "no master is published yet");
 }
 
 #[test]
@@ -240,7 +285,8 @@ const GARBAGE: [&str; 4] = [
 fn b05_garbage_from_the_master_is_a_condition_and_no_failover() {
     for said in GARBAGE {
         let mut seen = observed();
-        seen.instances.get_mut(&pod_name(0)).unwrap().reach = Reach::Alive(said.to_owned());
+        let master = seen.instances.get_mut(&pod_name(0)).unwrap();
+        (master.reach, master.last) = (Reach::Alive(said.to_owned()), None);
         let plan = decide(&seen);
         assert!(plan.steps.is_empty(), "{plan:?}");
         let it = status(&redis(), &seen, &plan, &[], None);

@@ -133,7 +133,7 @@ impl Whims {
 fn decided(mut seen: Observed, watched: Duration) -> Plan {
     let mut memory = Memory::default();
     memory.note(&seen);
-    memory.settle(&seen);
+    memory.settle(&seen, &Plan::default());
     seen.now = Moment(seen.now.0 + u64::try_from(watched.as_micros()).unwrap());
     for instance in seen.instances.values_mut() {
         if let Reach::Answers(answer) = &mut instance.reach {

@@ -124,9 +124,11 @@ prop_compose! {
         serves in any::<bool>(),
         users in users(),
         known in weighted(0.8, Just(())),
+        still in 0u64..5_000_000,
     ) -> Answer {
         let attaches_as = known.map(|()| replication_user(&uid(ordinal, 0))).unwrap_or_default();
-        Answer { asked: Moment(NOW), replication, guard, guard_lag, serves, users, attaches_as }
+        let still_since = Moment(NOW - still);
+        Answer { asked: Moment(NOW), still_since, replication, guard, guard_lag, serves, users, attaches_as }
     }
 }
 

@@ -298,20 +298,21 @@ pub fn no_election_unheard(seen: &Observed, plan: &Plan) -> Verdict {
     })
 }
 
-/// Its link is up, or a full sync runs, and less than `down_after`, 1 s to 2 s, of silence is proved (n seconds prove n - 1).
+/// Its link is up, or a full sync runs, and less than `down_after`, 1.5 s to 2 s, of silence is proved: by seconds, of which
+/// n prove n - 1, or by an offset that stands still, for n at most.
 fn hears(seen: &Observed, it: &Answer, master: &Process) -> bool {
-    let least = if seen.desired.down_after < Duration::from_secs(2) {
-        2
-    } else {
-        3
-    };
+    let second = Duration::from_secs(1);
+    let least = seen.desired.down_after.clamp(second * 3 / 2, second * 2);
+    let still = it.asked.since(it.still_since);
     it.replication.upstream.as_ref().is_some_and(|up| {
         let seconds = if up.syncing {
             up.sync_heard_seconds
         } else {
             up.heard_seconds
         };
-        up.host == master.address && (up.link_up || up.syncing) && seconds.unwrap_or(0) < least
+        let seconds = second * u32::try_from(seconds.unwrap_or(0)).unwrap();
+        let stands = !up.syncing && least <= still && least <= seconds;
+        up.host == master.address && (up.link_up || up.syncing) && seconds < least + second && !stands
     })
 }
 

@@ -72,6 +72,8 @@ pub struct World {
     pub unreachable: BTreeSet<String>,
     /// Pods that a firewall rejects for the operator.
     pub rejecting: BTreeSet<String>,
+    /// Pods whose copies lag behind: the label and the version that they show.
+    pub late: BTreeMap<String, (Option<String>, u64)>,
     /// Pods on a node whose cable is pulled: nobody reaches them, and they reach nobody.
     pub isolated: BTreeSet<String>,
     /// Ordinals whose pods never come.
@@ -119,6 +121,7 @@ impl World {
             slow_sync: BTreeSet::new(),
             unreachable: BTreeSet::new(),
             rejecting: BTreeSet::new(),
+            late: BTreeMap::new(),
             isolated: BTreeSet::new(),
             pending: BTreeSet::new(),
             spec: 0,

@@ -88,17 +88,19 @@ impl World {
         } else if !matches!(reach, Reach::Alive(_)) {
             self.operator.attached.remove(&pod.uid);
         }
+        let shown = (pod.label, pod.version);
+        let (label, version) = self.late.get(name).cloned().unwrap_or(shown);
         Instance {
             attached: self.operator.attached.contains_key(&pod.uid),
             last: self.operator.last.get(&pod.uid).cloned(),
             reach,
             pod: pod.name,
             uid: pod.uid,
-            resource_version: pod.version.to_string(),
+            resource_version: version.to_string(),
             ordinal: pod.ordinal,
             node: pod.node,
             address: pod.address,
-            label: pod.label,
+            label,
             deleting: pod.deleting,
             container: Container {
                 id: pod.container,
@@ -168,7 +170,7 @@ impl World {
                 break;
             }
         }
-        memory.settle(&seen);
+        memory.settle(&seen, &plan);
         self.operator.memory = memory;
         if end == Pass::Crashed {
             self.trace.push("the operator crashes".to_owned());

@@ -174,6 +174,7 @@ impl Server {
         };
         Answer {
             asked,
+            still_since: if link_up { self.heard } else { asked },
             replication: Replication {
                 run_id: self.run.clone(),
                 version: "7.0.15".to_owned(),

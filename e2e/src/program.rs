@@ -1,0 +1,19 @@
+//! The programs that tests start.
+
+use anyhow::{Context, Result};
+use std::env;
+use std::path::PathBuf;
+
+/// A program of this workspace, which `cargo build` makes with these arguments: beside this one, or one folder up when this
+/// is a test.
+pub(crate) fn program(name: &str, built_with: &str) -> Result<PathBuf> {
+    let own = env::current_exe()?;
+    let folders = own.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join(name)).find(|file| file.exists());
+    found.with_context(|| {
+        format!(
+            "no {name} beside {}: build it with `cargo build {built_with}`",
+            own.display()
+        )
+    })
+}
