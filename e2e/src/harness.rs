@@ -1,9 +1,11 @@
 //! What surrounds a cluster test: a runtime, a namespace of its own, a limit, and everything worth knowing when it fails.
 
 use crate::cluster::Cluster;
+use crate::lent;
 use crate::operator;
 use crate::pod::{restarts, role};
 use crate::space::{Space, call};
+use crate::subject::Subject;
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
@@ -12,6 +14,7 @@ use redis_operator_core::api::Redis;
 use redis_operator_core::names;
 use serde_json::{Value, json};
 use std::env;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -30,9 +33,30 @@ pub enum Needs {
     Nodes,
 }
 
-/// Runs a test in a namespace of its own and deletes that; the next test does not wait until it is gone. Without the
-/// nodes that it needs it is skipped, and says so.
+/// Runs a test in a namespace of its own and deletes that; the next test does not wait until it is gone.
 pub fn run(id: &str, needs: Needs, test: impl AsyncFnOnce(&Space) -> Result<()>) -> Result<()> {
+    on_cluster(id, needs, async |cluster| {
+        let space = Space::create(cluster, &format!("e2e-{id}-{}", std::process::id())).await?;
+        let outcome = judged(id, &space, Box::pin(test(&space))).await;
+        outcome.and(space.delete().await)
+    })
+}
+
+/// Runs a test on a settled Redis of three instances with every default, whose history is any. It leaves the spec alone;
+/// the next test gets the same one if it succeeds.
+pub fn run_lent(id: &str, needs: Needs, test: impl AsyncFnOnce(&Subject) -> Result<()>) -> Result<()> {
+    on_cluster(id, needs, async |cluster| {
+        let redis = lent::borrow(cluster).await?;
+        let outcome = judged(id, &redis.space, Box::pin(test(&redis))).await;
+        if outcome.is_err() {
+            redis.space.delete().await?;
+        }
+        outcome
+    })
+}
+
+/// Without the nodes that it needs a test is skipped, and says so.
+fn on_cluster(id: &str, needs: Needs, test: impl AsyncFnOnce(&Cluster) -> Result<()>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let cluster = Cluster::find().await?;
@@ -40,21 +64,23 @@ pub fn run(id: &str, needs: Needs, test: impl AsyncFnOnce(&Space) -> Result<()>)
             println!("{id}: skipped, for it needs the nodes of the local cluster and KUBECONFIG names another one");
             return Ok(());
         }
-        let space = Space::create(&cluster, &format!("e2e-{id}-{}", std::process::id())).await?;
-        let begun = Instant::now();
-        let outcome = timeout(TEST_LIMIT, test(&space)).await;
-        let outcome = outcome
-            .with_context(|| format!("{id} did not end within {TEST_LIMIT:?}"))
-            .flatten();
-        println!("{id}: {:.1} s", begun.elapsed().as_secs_f64());
-        if outcome.is_err() {
-            println!(
-                "{}",
-                describe(&space).await.unwrap_or_else(|error| format!("{error:#}"))
-            );
-        }
-        outcome.and(space.delete().await)
+        test(&cluster).await
     })
+}
+
+/// Within its limit; how long it took, and everything worth knowing if it failed. On the heap, for unoptimised a test may be
+/// more than a thread's stack.
+async fn judged(id: &str, space: &Space, test: Pin<Box<impl Future<Output = Result<()>>>>) -> Result<()> {
+    let begun = Instant::now();
+    let outcome = timeout(TEST_LIMIT, test).await;
+    let outcome = outcome
+        .with_context(|| format!("{id} did not end within {TEST_LIMIT:?}"))
+        .flatten();
+    println!("{id}: {:.1} s", begun.elapsed().as_secs_f64());
+    if outcome.is_err() {
+        println!("{}", describe(space).await.unwrap_or_else(|error| format!("{error:#}")));
+    }
+    outcome
 }
 
 /// The image of the servers.

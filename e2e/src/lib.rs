@@ -12,6 +12,7 @@ pub mod health;
 pub mod history;
 pub mod idle;
 pub mod ledger;
+mod lent;
 pub mod load;
 pub mod local_operator;
 pub mod log;

@@ -2,7 +2,7 @@
 //! at one of its fail points.
 
 use crate::log::{self, Micros};
-use crate::program::program;
+use crate::program::{operator, program};
 use crate::space::{Space, call};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -21,7 +21,7 @@ const LEASE: [&str; 6] = [
     "--renew-deadline",
     "2500ms",
     "--retry-period",
-    "200ms",
+    "500ms",
 ];
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -91,7 +91,7 @@ impl LocalOperator {
         fs::create_dir_all(&folder)?;
         let log = folder.join(format!("{name}.log"));
         let mut command = match without {
-            None => Command::new(program("redis-operator", "-p redis-operator")?),
+            None => Command::new(operator()?),
             Some(_) => Command::new(program(
                 "operator-without-rules",
                 "-p redis-operator --features rules-out",
@@ -141,7 +141,7 @@ impl LocalOperator {
                 "{} does not lead, {holder:?} does",
                 self.name
             );
-            sleep(LOOK).await;
+            sleep(crate::space::LOOK).await;
         }
     }
 

@@ -17,3 +17,11 @@ pub(crate) fn program(name: &str, built_with: &str) -> Result<PathBuf> {
         )
     })
 }
+
+/// The operator as it is deployed, which `E2E_OPERATOR` names; else one that was built beside this.
+pub(crate) fn operator() -> Result<PathBuf> {
+    match env::var_os("E2E_OPERATOR") {
+        Some(file) => Ok(file.into()),
+        None => program("redis-operator", "-p redis-operator"),
+    }
+}

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 /// Field manager of what the tests apply.
 const FIELD_MANAGER: &str = "e2e";
 /// How often a state is looked at that cannot be watched as one object.
-pub(crate) const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
 /// A namespace that passes Pod Security `restricted`.
 #[derive(Clone)]

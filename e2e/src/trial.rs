@@ -10,16 +10,19 @@ use crate::subject::{Settled, Subject};
 pub use crate::verdict::{Account, Reading, Verdict};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::ListParams;
 use redis_operator_core::names;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// How long the writers write before the fault. Whatever the first start or the fault before has set in motion, such as
-/// readiness, Endpoints and with them kube-proxy's second between two syncs, has come to rest by then.
-const BEFORE: Duration = Duration::from_secs(3);
+/// How long the writers write before the fault.
+const BEFORE: Duration = Duration::from_millis(500);
+/// For how long nothing that kube-proxy looks at has changed before that: it syncs what it hears at most a second later, and
+/// leaves a second until it syncs again.
+const STILL: Duration = Duration::from_millis(1_500);
 /// How long the first acknowledgement may take, before the fault and after it.
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// How long the rest may take: restart of the container, kubelet's back-off included, and joining.
@@ -44,8 +47,8 @@ pub async fn run(
     fault: impl AsyncFnOnce(&Settled) -> Result<Micros>,
 ) -> Result<Verdict> {
     subject.settled(SETTLE_LIMIT).await?;
-    quiet(&subject.space.cluster).await?;
-    under_writes(subject, expect, BEFORE, fault).await
+    still(&subject.space.cluster).await?;
+    Box::pin(under_writes(subject, expect, BEFORE, fault)).await
 }
 
 /// The same on a cluster that may be busy with others, after writing for this long: gaps say little then.
@@ -130,24 +133,35 @@ async fn everybody(writers: &mut [(Option<u32>, Client)], readers: &mut [Client]
     Ok(())
 }
 
-/// Waits until no instance is on its way out, and no Service of one in a namespace that is: each of them that goes costs
-/// kube-proxy a sync, and the next publication waits for its second to pass.
-async fn quiet(cluster: &Cluster) -> Result<()> {
+/// Waits until kube-proxy is free to sync at once, and no instance is on its way out whose end would make it do so.
+async fn still(cluster: &Cluster) -> Result<()> {
     let ours = format!("{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY);
-    let ours = ListParams::default().labels(&ours);
     let pods = Api::<Pod>::all(cluster.client.clone());
-    let services = Api::<Service>::all(cluster.client.clone());
     let namespaces = Api::<Namespace>::all(cluster.client.clone());
+    let services = Api::<Service>::all(cluster.client.clone());
+    let slices = Api::<EndpointSlice>::all(cluster.client.clone());
+    let (mut seen, mut since) = (Vec::new(), Instant::now());
     until("all other instances to be gone or there", SETTLE_LIMIT, async || {
-        let pods = call(pods.list_metadata(&ours)).await?;
-        let services = call(services.list_metadata(&ours)).await?;
-        let spaces = call(namespaces.list_metadata(&ListParams::default())).await?;
-        let going = |meta: &ObjectMeta| meta.deletion_timestamp.is_some();
-        let spaces: Vec<_> = spaces.items.into_iter().filter(|it| going(&it.metadata)).collect();
-        let left = |meta: &ObjectMeta| spaces.iter().any(|it| it.metadata.name == meta.namespace);
-        let pods = pods.items.iter().map(|it| &it.metadata);
-        let mut all = pods.chain(services.items.iter().map(|it| &it.metadata));
-        Ok(!all.any(|meta| going(meta) || left(meta)))
+        let pods = call(pods.list_metadata(&ListParams::default().labels(&ours)))
+            .await?
+            .items;
+        let spaces = call(namespaces.list_metadata(&ListParams::default())).await?.items;
+        let services = call(services.list_metadata(&ListParams::default())).await?.items;
+        let slices = call(slices.list_metadata(&ListParams::default())).await?.items;
+        let going = |meta: &&ObjectMeta| meta.deletion_timestamp.is_some();
+        let spaces: Vec<_> = spaces.iter().map(|it| &it.metadata).filter(going).collect();
+        let left = |meta: &&ObjectMeta| spaces.iter().any(|it| it.name == meta.namespace);
+        let pods = pods.iter().map(|it| &it.metadata);
+        let proxied = services
+            .iter()
+            .map(|it| &it.metadata)
+            .chain(slices.iter().map(|it| &it.metadata));
+        let ending = pods.chain(proxied.clone()).any(|meta| going(&meta) || left(&meta));
+        let versions: Vec<_> = proxied.map(|meta| meta.resource_version.clone()).collect();
+        if versions != seen {
+            (seen, since) = (versions, Instant::now());
+        }
+        Ok(!ending && since.elapsed() >= STILL)
     })
     .await
 }

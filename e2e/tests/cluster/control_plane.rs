@@ -4,12 +4,12 @@ use crate::{GAP, SETTLE, START, kill_master};
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::Cluster;
 use e2e::fault::Process;
-use e2e::harness::{Needs, run, spec};
+use e2e::harness::{Needs, run, run_lent, spec};
 use e2e::log::{self, Micros};
 use e2e::operator;
 use e2e::outage::{self, Killed, Paused};
 use e2e::pod::node;
-use e2e::space::{Space, until};
+use e2e::space::until;
 use e2e::subject::{Settled, Subject};
 use e2e::trial::{self, Expect, Verdict};
 use k8s_openapi::api::core::v1::Pod;
@@ -100,33 +100,32 @@ async fn back(cluster: &Cluster, api_server: Killed, settled: &Settled) -> Resul
 
 #[test]
 fn o_without_the_controller_manager() -> Result<()> {
-    run("ocm", Needs::Nodes, async |space| {
-        replaced_without(space, "kube-controller-manager", |_| Ok("cp")).await
+    run_lent("ocm", Needs::Nodes, async |redis| {
+        replaced_without(redis, "kube-controller-manager", |_| Ok("cp")).await
     })
 }
 
 #[test]
 fn o_without_the_kubelet_of_the_masters_node() -> Result<()> {
-    run("okl", Needs::Nodes, async |space| {
-        replaced_without(space, "kubelet", |before| Ok(node(&before.master))).await
+    run_lent("okl", Needs::Nodes, async |redis| {
+        replaced_without(redis, "kubelet", |before| Ok(node(&before.master))).await
     })
 }
 
 /// Clients on the master's node, if there were any, would be lost until theirs goes on.
 #[test]
 fn o_without_the_proxy_of_the_masters_node() -> Result<()> {
-    run("okp", Needs::Nodes, async |space| {
-        replaced_without(space, "kube-proxy", |before| Ok(node(&before.master))).await
+    run_lent("okp", Needs::Nodes, async |redis| {
+        replaced_without(redis, "kube-proxy", |before| Ok(node(&before.master))).await
     })
 }
 
-async fn replaced_without(space: &Space, component: &str, place: fn(&Settled) -> Result<&str>) -> Result<()> {
-    let redis = space.apply("a", spec(3)).await?;
-    let verdict: Verdict = trial::run(&redis, Expect::Failover, async |before| {
-        let process = Process::component(space.cluster.local()?, place(before)?, component)?;
+async fn replaced_without(redis: &Subject, component: &str, place: fn(&Settled) -> Result<&str>) -> Result<()> {
+    let verdict: Verdict = trial::run(redis, Expect::Failover, async |before| {
+        let process = Process::component(redis.space.cluster.local()?, place(before)?, component)?;
         let paused = Paused::stop(process)?;
-        let at = kill_master(&redis, before)?;
-        outage::another_published(&redis, before).await?;
+        let at = kill_master(redis, before)?;
+        outage::another_published(redis, before).await?;
         drop(paused);
         Ok(at)
     })

@@ -3,7 +3,7 @@
 use crate::{PLANNED_GAP, SAY, SETTLE, START};
 use anyhow::{Context, Result, ensure};
 use e2e::drain::{Cordon, drain, evict};
-use e2e::harness::{Needs, run, spec};
+use e2e::harness::{Needs, run, run_lent, spec};
 use e2e::log;
 use e2e::pod::node;
 use e2e::space::{call, until};
@@ -19,8 +19,7 @@ use tokio::time::timeout;
 
 #[test]
 fn r01_r02_each_node_in_turn_is_drained() -> Result<()> {
-    run("r02d", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
+    run_lent("r02d", Needs::Nodes, async |redis| {
         let mut nodes: Vec<_> = redis
             .settled(START)
             .await?
@@ -30,10 +29,10 @@ fn r01_r02_each_node_in_turn_is_drained() -> Result<()> {
         nodes.sort();
         nodes.dedup();
         ensure!(nodes.len() == 3, "the pods are not spread: {nodes:?}");
-        let verdict = trial::run(&redis, Expect::Failover, async |_| {
+        let verdict = trial::run(redis, Expect::Failover, async |_| {
             let at = log::now();
             for node in &nodes {
-                let settled = drain(&redis, node, SETTLE).await?;
+                let settled = drain(redis, node, SETTLE).await?;
                 println!("r02d: {node} is drained; master {}", settled.master.name_any());
             }
             Ok(at)
@@ -50,18 +49,17 @@ const IN_VAIN: Duration = Duration::from_secs(15);
 /// No pod has another place to go to: one goes, as the budget allows, and the others serve on until there are places again.
 #[test]
 fn r02_all_nodes_are_drained_at_once() -> Result<()> {
-    run("r02a", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+    run_lent("r02a", Needs::Nodes, async |redis| {
+        let verdict = trial::run(redis, Expect::Failover, async |before| {
             let at = log::now();
             let mut cordons = vec![];
             // the master's last: it has nowhere to go
             for pod in before.replicas.iter().chain([&before.master]) {
-                cordons.push(Cordon::on(&space.cluster, node(pod)).await?);
+                cordons.push(Cordon::on(&redis.space.cluster, node(pod)).await?);
             }
             let master = before.master.name_any();
-            call(space.api::<Pod>().evict(&master, &EvictParams::default())).await?;
-            let drains = before.replicas.iter().map(|pod| evict(&redis, node(pod), SETTLE));
+            call(redis.space.api::<Pod>().evict(&master, &EvictParams::default())).await?;
+            let drains = before.replicas.iter().map(|pod| evict(redis, node(pod), SETTLE));
             let drained = timeout(IN_VAIN, try_join_all(drains)).await;
             for cordon in cordons.into_iter().rev() {
                 cordon.off().await?;
@@ -87,8 +85,7 @@ const REFUSED: Duration = Duration::from_secs(2);
 /// The master moves away before anything is evicted, once, and stays where it is afterwards.
 #[test]
 fn e18_a_master_leaves_a_cordoned_node() -> Result<()> {
-    run("e18", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
+    run_lent("e18", Needs::Nodes, async |redis| {
         let settled = redis.settled(START).await?;
         let from = node(&settled.master).to_owned();
         let beside = settled
@@ -96,11 +93,11 @@ fn e18_a_master_leaves_a_cordoned_node() -> Result<()> {
             .first()
             .map(|pod| node(pod).to_owned())
             .context("no replica")?;
-        let also = Cordon::on(&space.cluster, &beside).await?;
+        let also = Cordon::on(&redis.space.cluster, &beside).await?;
         let mut cordon = None;
-        let verdict = trial::run(&redis, Expect::Failover, async |_| {
+        let verdict = trial::run(redis, Expect::Failover, async |_| {
             let at = log::now();
-            cordon = Some(Cordon::on(&space.cluster, &from).await?);
+            cordon = Some(Cordon::on(&redis.space.cluster, &from).await?);
             Ok(at)
         })
         .await;

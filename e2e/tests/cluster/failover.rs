@@ -1,10 +1,10 @@
 //! The master's process ends, under writes.
 
-use crate::{GAP, SAY, SETTLE, START, kill_master};
+use crate::{BESIDE_GAP, GAP, SAY, SETTLE, START, WARM_UP, kill_master};
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::Cluster;
 use e2e::fault::{Process, Signal};
-use e2e::harness::{Needs, run, spec, spec_with};
+use e2e::harness::{Needs, run, run_lent, spec, spec_with};
 use e2e::operator;
 use e2e::pod::restarts;
 use e2e::resp::Trouble;
@@ -87,12 +87,12 @@ const METRICS: u16 = 8080;
 
 #[test]
 fn d01_a_killed_replica_changes_nothing_for_clients() -> Result<()> {
-    run("d01r", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::run(&redis, Expect::SameMaster, async |before| {
-            let replica = before.replicas.first().context("no replica")?;
+    run_lent("d01r", Needs::Nodes, async |redis| {
+        let verdict = trial::run(redis, Expect::SameMaster, async |before| {
+            let starts = |pod: &&Pod| restarts(pod, names::CONTAINER_REDIS);
+            let replica = before.replicas.iter().min_by_key(starts).context("no replica")?;
             let at = redis.process(replica)?.send(Signal::Kill)?;
-            restarted(&redis, replica).await.map(|_| at)
+            restarted(redis, replica).await.map(|_| at)
         })
         .await?;
         println!("{}", verdict.line());
@@ -103,15 +103,14 @@ fn d01_a_killed_replica_changes_nothing_for_clients() -> Result<()> {
 /// The container is back, empty, before the operator can look. It must not take a write, answer a read or feed anybody.
 #[test]
 fn d09_f01_f17_a_master_that_restarts_empty_is_fenced() -> Result<()> {
-    run("d09", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| {
-            let operators = operators(&redis).await?;
+    run_lent("d09", Needs::Nodes, async |redis| {
+        let verdict = trial::run(redis, Expect::Failover, async |before| {
+            let operators = operators(redis).await?;
             for operator in &operators {
                 operator.send(Signal::Stop)?;
             }
-            let at = kill_master(&redis, before)?;
-            let fenced = fenced(&redis, &before.master).await;
+            let at = kill_master(redis, before)?;
+            let fenced = fenced(redis, &before.master).await;
             for operator in &operators {
                 operator.send(Signal::Continue)?;
             }
@@ -120,7 +119,7 @@ fn d09_f01_f17_a_master_that_restarts_empty_is_fenced() -> Result<()> {
         .await?;
         println!("{}", verdict.line());
         verdict.ensure_safe()?;
-        operator::ready(&space.cluster, SETTLE).await
+        operator::ready(&redis.space.cluster, SETTLE).await
     })
 }
 
@@ -166,9 +165,8 @@ pub(crate) async fn restarted(redis: &Subject, pod: &Pod) -> Result<Pod> {
 /// Its pod goes as well, with everything in it; a new one gets the name.
 #[test]
 fn f01_a_master_is_lost_together_with_its_data() -> Result<()> {
-    run("f01", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let verdict = lost_with_its_pod(&redis, None).await?;
+    run_lent("f01", Needs::Nodes, async |redis| {
+        let verdict = lost_with_its_pod(redis, None).await?;
         verdict.ensure_smooth(GAP + CONNECT)
     })
 }
@@ -176,9 +174,8 @@ fn f01_a_master_is_lost_together_with_its_data() -> Result<()> {
 /// An object that vanished is not a process that ended: this one did end, but nothing says so, and it is treated as silent.
 #[test]
 fn d19_a_forced_deletion_is_no_proof() -> Result<()> {
-    run("d19", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let verdict = lost_with_its_pod(&redis, Some(0)).await?;
+    run_lent("d19", Needs::Nodes, async |redis| {
+        let verdict = lost_with_its_pod(redis, Some(0)).await?;
         verdict.ensure_safe()
     })
 }
@@ -202,10 +199,9 @@ async fn lost_with_its_pod(redis: &Subject, grace: Option<u32>) -> Result<Verdic
 
 #[test]
 fn d16_the_leader_and_the_master_die_together() -> Result<()> {
-    run("d16", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| {
-            let leader = operator::leading_process(&space.cluster).await?;
+    run_lent("d16", Needs::Nodes, async |redis| {
+        let verdict = trial::run(redis, Expect::Failover, async |before| {
+            let leader = operator::leading_process(&redis.space.cluster).await?;
             let master = redis.process(&before.master)?;
             leader.send(Signal::Kill)?;
             master.send(Signal::Kill)
@@ -213,7 +209,7 @@ fn d16_the_leader_and_the_master_die_together() -> Result<()> {
         .await?;
         println!("{}", verdict.line());
         verdict.ensure_smooth(TAKE_OVER + GAP)?;
-        operator::ready(&space.cluster, SETTLE).await
+        operator::ready(&redis.space.cluster, SETTLE).await
     })
 }
 
@@ -229,9 +225,12 @@ fn d15_a_sidecar_that_crash_loops_does_not_count() -> Result<()> {
             Ok(pods.iter().all(|pod| restarts(pod, names::CONTAINER_EXPORTER) > 0))
         })
         .await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| kill_master(&redis, before)).await?;
+        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |before| {
+            kill_master(&redis, before)
+        })
+        .await?;
         println!("{}", verdict.line());
-        verdict.ensure_smooth(GAP)
+        verdict.ensure_smooth(BESIDE_GAP)
     })
 }
 
@@ -240,14 +239,14 @@ fn two_masters_of_different_resources_die_together() -> Result<()> {
     run("two", Needs::Nodes, async |space| {
         let (one, other) = (space.apply("a", spec(3)).await?, space.apply("b", spec(3)).await?);
         let also = other.settled(START).await?;
-        let verdict = trial::run(&one, Expect::Failover, async |before| {
+        let verdict = trial::under_writes(&one, Expect::Failover, WARM_UP, async |before| {
             kill_master(&other, &also)?;
             kill_master(&one, before)
         })
         .await?;
         println!("{}", verdict.line());
         // kube-proxy leaves a second between two syncs: the second publication may have to wait for the first one's
-        verdict.ensure_smooth(GAP * 2)?;
+        verdict.ensure_smooth(BESIDE_GAP)?;
         other.settled_after(also.record.term, SETTLE).await?;
         Ok(())
     })

@@ -2,7 +2,7 @@
 
 use crate::{SETTLE, START};
 use anyhow::{Result, ensure};
-use e2e::harness::{Needs, exporter_image, run, spec, spec_with};
+use e2e::harness::{Needs, exporter_image, run, run_lent, spec, spec_with};
 use e2e::space::{Space, call, until};
 use e2e::subject::{Settled, Subject};
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
@@ -128,11 +128,10 @@ fn content(object: &DynamicObject) -> Value {
 /// No process restarts and nobody is locked out, whichever object goes.
 #[test]
 fn r12_r20_f15_deleted_objects_come_back() -> Result<()> {
-    run("r12d", Needs::Cluster, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
+    run_lent("r12d", Needs::Cluster, async |redis| {
         let before = redis.settled(START).await?;
         for (kind, names) in kinds() {
-            let api = objects(space, &kind);
+            let api = objects(&redis.space, &kind);
             for name in names {
                 let what = format!("{} {name}", kind.kind);
                 let old = call(api.get(name)).await?;
@@ -158,14 +157,13 @@ fn r12_r20_f15_deleted_objects_come_back() -> Result<()> {
                 println!("r12: {what} back after {} ms", begun.elapsed().as_millis());
             }
         }
-        ensure_undisturbed(&redis, &before).await
+        ensure_undisturbed(redis, &before).await
     })
 }
 
 #[test]
 fn r12_edited_objects_are_put_right() -> Result<()> {
-    run("r12e", Needs::Cluster, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
+    run_lent("r12e", Needs::Cluster, async |redis| {
         let before = redis.settled(START).await?;
         let own = json!({ "addresses": redis.published().await?, "targetRef": { "kind": "Pod", "uid": before.master.uid() } });
         let stranger = json!({ "addresses": ["10.0.0.9"] });
@@ -182,14 +180,14 @@ fn r12_edited_objects_are_put_right() -> Result<()> {
             ("StatefulSet", json!({ "spec": { "replicas": 7 } })),
         ];
         for (kind, names) in kinds() {
-            let api = objects(space, &kind);
+            let api = objects(&redis.space, &kind);
             for (_, edit) in edits.iter().filter(|(of, _)| *of == kind.kind) {
                 for name in &names {
                     edited(&api, name, edit).await?;
                 }
             }
         }
-        ensure_undisturbed(&redis, &before).await
+        ensure_undisturbed(redis, &before).await
     })
 }
 
@@ -234,10 +232,9 @@ async fn ensure_undisturbed(redis: &Subject, before: &Settled) -> Result<()> {
 /// The slice of the master is what clients depend on: it has its own, shorter limit.
 #[test]
 fn f15_a_deleted_slice_is_back_within_a_second() -> Result<()> {
-    run("f15", Needs::Cluster, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
+    run_lent("f15", Needs::Cluster, async |redis| {
         let before = redis.settled(START).await?;
-        let slices = space.api::<EndpointSlice>();
+        let slices = redis.space.api::<EndpointSlice>();
         let begun = Instant::now();
         call(slices.delete(&names::master_service("a"), &DeleteParams::default())).await?;
         until("the slice to be back", Duration::from_secs(1), async || {
@@ -245,7 +242,7 @@ fn f15_a_deleted_slice_is_back_within_a_second() -> Result<()> {
         })
         .await?;
         println!("f15: published again after {} ms", begun.elapsed().as_millis());
-        ensure_undisturbed(&redis, &before).await
+        ensure_undisturbed(redis, &before).await
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{GAP, SAY, SETTLE, kill_master};
 use anyhow::{Result, ensure};
-use e2e::harness::{Needs, run, spec};
+use e2e::harness::{Needs, run_lent};
 use e2e::log::Micros;
 use e2e::outage;
 use e2e::space::{Space, call, until};
@@ -23,23 +23,22 @@ use tokio::time::sleep;
 /// One object may not be created, and somebody edits another one as often as it is put right.
 #[test]
 fn o02_a_failover_waits_for_no_object_that_is_refused_or_quarrelled_over() -> Result<()> {
-    run("o02", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| {
-            let refused = refuse_budgets(space).await;
+    run_lent("o02", Needs::Nodes, async |redis| {
+        let verdict = trial::run(redis, Expect::Failover, async |before| {
+            let refused = refuse_budgets(&redis.space).await;
             let killed = async {
                 refused?;
-                killed_meanwhile(&redis, before).await
+                killed_meanwhile(redis, before).await
             }
             .await;
-            allow_budgets(space).await?;
+            allow_budgets(&redis.space).await?;
             killed
         })
         .await?;
         println!("o02: {}", verdict.line());
         verdict.ensure_smooth(GAP)?;
         until("the budget to be back", SETTLE, async || {
-            call(space.api::<PodDisruptionBudget>().get(&names::object("a"))).await?;
+            call(redis.space.api::<PodDisruptionBudget>().get(&names::object("a"))).await?;
             Ok(true)
         })
         .await

@@ -3,7 +3,7 @@
 use crate::{GAP, SETTLE, START, WARM_UP, kill_master};
 use anyhow::{Context, Result, ensure};
 use e2e::fault::Signal;
-use e2e::harness::{Needs, run, spec};
+use e2e::harness::{Needs, run_lent};
 use e2e::log;
 use e2e::nuisance::{replace_operator, script, stall};
 use e2e::operator;
@@ -26,10 +26,9 @@ const SCRIPT_GAP: Duration = Duration::from_secs(5);
 
 #[test]
 fn o06_a_stopped_leader_hands_over_at_once() -> Result<()> {
-    run("o06", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
+    run_lent("o06", Needs::Nodes, async |redis| {
         redis.settled(START).await?;
-        let cluster = &space.cluster;
+        let cluster = &redis.space.cluster;
         let before = operator::holder(cluster).await?;
         let leader = operator::leading_process(cluster).await?;
         let begun = Instant::now();
@@ -40,7 +39,7 @@ fn o06_a_stopped_leader_hands_over_at_once() -> Result<()> {
         .await?;
         println!("o06: handed over after {} ms", begun.elapsed().as_millis());
         operator::ready(cluster, SETTLE).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| kill_master(&redis, before)).await?;
+        let verdict = trial::run(redis, Expect::Failover, async |before| kill_master(redis, before)).await?;
         println!("{}", verdict.line());
         verdict.ensure_smooth(GAP)
     })
@@ -49,12 +48,11 @@ fn o06_a_stopped_leader_hands_over_at_once() -> Result<()> {
 /// A leader that has heard nothing of a master before begins to look at it while it says little or nothing.
 #[test]
 fn d03_d13_an_operator_that_begins_in_the_middle_of_a_script_or_of_a_stall() -> Result<()> {
-    run("d13", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |before| {
+    run_lent("d13", Needs::Nodes, async |redis| {
+        let verdict = trial::under_writes(redis, Expect::SameMaster, WARM_UP, async |before| {
             let at = log::now();
-            tokio::try_join!(script(&redis, before), replace_operator(&redis, false))?;
-            tokio::try_join!(stall(&redis, before), replace_operator(&redis, false))?;
+            tokio::try_join!(script(redis, before), replace_operator(redis, false))?;
+            tokio::try_join!(stall(redis, before), replace_operator(redis, false))?;
             Ok(at)
         })
         .await?;
@@ -68,16 +66,15 @@ fn d03_d13_an_operator_that_begins_in_the_middle_of_a_script_or_of_a_stall() -> 
 /// There and back: a version after this one, and the one before it.
 #[test]
 fn r13_a_new_operator_image_restarts_no_instance() -> Result<()> {
-    run("r13", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let cluster = &space.cluster;
+    run_lent("r13", Needs::Nodes, async |redis| {
+        let cluster = &redis.space.cluster;
         let image = operator::image(cluster).await?;
         let newer = format!("{image}-newer");
         let nodes = Api::<Node>::all(cluster.client.clone());
         for node in call(nodes.list(&Default::default())).await?.items {
             cluster.local()?.tag(&node.name_any(), &image, &newer)?;
         }
-        let verdict = trial::run(&redis, Expect::SameMaster, async |_| {
+        let verdict = trial::run(redis, Expect::SameMaster, async |_| {
             let at = log::now();
             for image in [&newer, &image] {
                 operator::set_image(cluster, image).await?;
@@ -92,7 +89,7 @@ fn r13_a_new_operator_image_restarts_no_instance() -> Result<()> {
         for (before, after) in verdict.before.pods().zip(verdict.after.pods()) {
             ensure!(before.uid() == after.uid(), "{} was replaced", before.name_any());
             ensure!(
-                restarts(after, names::CONTAINER_REDIS) == 0,
+                restarts(after, names::CONTAINER_REDIS) == restarts(before, names::CONTAINER_REDIS),
                 "{} was restarted",
                 after.name_any()
             );
@@ -104,8 +101,7 @@ fn r13_a_new_operator_image_restarts_no_instance() -> Result<()> {
 /// Nothing is promoted on the word of a record that cannot be right; a newer operator's is left alone.
 #[test]
 fn b07_a_record_edited_into_nonsense() -> Result<()> {
-    run("b07", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
+    run_lent("b07", Needs::Nodes, async |redis| {
         let before = redis.settled(START).await?;
         let own = serde_json::to_value(&before.record)?;
         let mut newer = own.clone();
@@ -115,12 +111,12 @@ fn b07_a_record_edited_into_nonsense() -> Result<()> {
             (newer.clone(), ["status.record", "99"]),
         ];
         for (record, words) in edits {
-            write_record(&redis, Some(&record)).await?;
+            write_record(redis, Some(&record)).await?;
             println!("b07: {}", redis.says(&words, SETTLE).await?);
             let kept = redis.get().await?.status.and_then(|status| status.record);
             ensure!(kept.as_ref() == Some(&record), "it was touched: {kept:?}");
             redis.ask(&before.master, &["SET", "x", "1"])?;
-            write_record(&redis, None).await?;
+            write_record(redis, None).await?;
             let after = redis.settled(SETTLE).await?;
             let process = |it: &e2e::subject::Settled| it.record.master.as_ref().map(|master| master.run_id.clone());
             ensure!(
@@ -148,10 +144,9 @@ async fn write_record(redis: &e2e::subject::Subject, record: Option<&serde_json:
 /// Nobody is told of it, and somebody else writes the status all the time: it happens all the same.
 #[test]
 fn o08_events_are_refused_and_the_status_is_contended() -> Result<()> {
-    run("o08", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
+    run_lent("o08", Needs::Nodes, async |redis| {
         redis.settled(START).await?;
-        let roles = Api::<ClusterRole>::all(space.cluster.client.clone());
+        let roles = Api::<ClusterRole>::all(redis.space.cluster.client.clone());
         let role = call(roles.get(operator::NAME)).await?;
         let mut mute = role.clone();
         let events = |rule: &PolicyRule| rule.resources.iter().flatten().any(|it| it == "events");
@@ -160,10 +155,10 @@ fn o08_events_are_refused_and_the_status_is_contended() -> Result<()> {
             .for_each(|rules| rules.retain(|rule| !events(rule)));
         ensure!(mute != role, "the operator's role names no events");
         set_rules(&roles, &mute).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+        let verdict = trial::run(redis, Expect::Failover, async |before| {
             let meddler = tokio::spawn(meddle(redis.clone()));
-            let at = kill_master(&redis, before)?;
-            let published = outage::another_published(&redis, before).await;
+            let at = kill_master(redis, before)?;
+            let published = outage::another_published(redis, before).await;
             ensure!(!meddler.is_finished(), "nobody contended");
             meddler.abort();
             published.map(|()| at)

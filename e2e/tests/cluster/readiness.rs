@@ -3,7 +3,7 @@
 use crate::silence::ensure_same_term;
 use crate::{GAP, SAY};
 use anyhow::{Result, ensure};
-use e2e::harness::{Needs, run, spec};
+use e2e::harness::{Needs, run_lent};
 use e2e::log;
 use e2e::space::{Space, call, until};
 use e2e::trial::{self, Expect};
@@ -20,13 +20,12 @@ const FLAPS: usize = 4;
 /// Told as the kubelet tells of a readiness probe that fails, to everybody who asks the API server.
 #[test]
 fn d14_a_master_whose_readiness_flaps_stays_and_is_reached() -> Result<()> {
-    run("d14", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::run(&redis, Expect::SameMaster, async |before| {
+    run_lent("d14", Needs::Nodes, async |redis| {
+        let verdict = trial::run(redis, Expect::SameMaster, async |before| {
             let at = log::now();
             for _ in 0..FLAPS {
                 for ready in [false, true] {
-                    tell(space, &before.master, ready).await?;
+                    tell(&redis.space, &before.master, ready).await?;
                 }
             }
             Ok(at)

@@ -1,7 +1,7 @@
 //! A changed spec reaches every pod under writes, and nothing is lost, plain writes included.
 
 use crate::silence::ensure_stalled;
-use crate::{PLANNED_GAP, SAY, SETTLE, START, WARM_UP};
+use crate::{BESIDE_GAP, PLANNED_GAP, SAY, SETTLE, START, WARM_UP};
 use anyhow::{Result, ensure};
 use e2e::harness::{Needs, run, spec, spec_with};
 use e2e::log;
@@ -130,9 +130,9 @@ fn r04_a_spec_that_goes_back_and_forth_and_a_scale_in_the_middle() -> Result<()>
 fn r04_one_and_two_pods_in_memory_are_rolled() -> Result<()> {
     run("r04s", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(2)).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |_| begin(&redis).await).await?;
+        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |_| begin(&redis).await).await?;
         ensure_replaced(&verdict)?;
-        verdict.ensure_smooth(PLANNED_GAP)?;
+        verdict.ensure_smooth(BESIDE_GAP)?;
         redis.scale(1).await?;
         let alone = redis.settled(SETTLE).await?;
         redis.ask(&alone.master, &["SET", "kept", "yes"])?;
@@ -154,7 +154,7 @@ fn r05_r19_a_spec_that_cannot_start_stops_and_goes_back() -> Result<()> {
     run("r05", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         let good = redis.settled(START).await?.redis.spec.image;
-        let verdict = trial::run(&redis, Expect::SameMaster, async |before| {
+        let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |before| {
             let at = log::now();
             redis
                 .change(json!({ "image": "docker.io/library/no-such-image:1" }))
@@ -183,7 +183,7 @@ fn r05_r19_a_spec_that_cannot_start_stops_and_goes_back() -> Result<()> {
         })
         .await?;
         println!("{}", verdict.line());
-        verdict.ensure_smooth(PLANNED_GAP)
+        verdict.ensure_smooth(BESIDE_GAP)
     })
 }
 

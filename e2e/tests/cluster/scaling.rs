@@ -1,6 +1,6 @@
 //! `kubectl scale`, under writes.
 
-use crate::{GAP, SETTLE, START};
+use crate::{BESIDE_GAP, GAP, SETTLE, START, WARM_UP};
 use anyhow::{Context, Result, ensure};
 use e2e::harness::{Needs, run, spec};
 use e2e::log;
@@ -10,7 +10,7 @@ use e2e::trial::{self, Expect};
 fn r03_three_five_three() -> Result<()> {
     run("r03", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::run(&redis, Expect::SameMaster, async |_| {
+        let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |_| {
             let at = log::now();
             redis.scale(5).await?;
             let five = redis.settled(SETTLE).await?;
@@ -30,7 +30,7 @@ fn r03_three_five_three() -> Result<()> {
             "{:?}",
             verdict.after.record
         );
-        verdict.ensure_smooth(GAP)
+        verdict.ensure_smooth(BESIDE_GAP)
     })
 }
 
@@ -39,7 +39,7 @@ fn r03_three_five_three() -> Result<()> {
 fn r18_r17_five_two_one_and_back() -> Result<()> {
     run("r18", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(5)).await?;
-        let verdict = trial::run(&redis, Expect::SameMaster, async |_| {
+        let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |_| {
             let at = log::now();
             for (replicas, quorum) in [(2, 1), (1, 0)] {
                 redis.scale(replicas).await?;
@@ -88,7 +88,7 @@ fn r17_one_instance_and_back() -> Result<()> {
 fn r03_three_five_two_three() -> Result<()> {
     run("r03w", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::run(&redis, Expect::SameMaster, async |_| {
+        let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |_| {
             let at = log::now();
             for replicas in [5, 2, 3] {
                 redis.scale(replicas).await?;
@@ -98,6 +98,6 @@ fn r03_three_five_two_three() -> Result<()> {
         })
         .await?;
         println!("{}", verdict.line());
-        verdict.ensure_smooth(GAP)
+        verdict.ensure_smooth(BESIDE_GAP)
     })
 }

@@ -1,12 +1,12 @@
 //! The master says nothing any more, or the operator does not hear it: it hangs, its node is cut off, or only somebody's
 //! packets are lost.
 
-use crate::{GAP, SAY, SETTLE, START, WARM_UP};
+use crate::{BESIDE_GAP, GAP, SAY, SETTLE, START, WARM_UP};
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::Cluster;
 use e2e::fault::Signal;
 use e2e::filter::{Fate, Filter};
-use e2e::harness::{Needs, run, spec, spec_with};
+use e2e::harness::{Needs, run, run_lent, spec, spec_with};
 use e2e::log;
 use e2e::operator;
 use e2e::outage::{self, Cable, Killed, Place};
@@ -40,12 +40,11 @@ const REFUSED: Duration = Duration::from_secs(5);
 
 #[test]
 fn d02_f06_a_hung_master_is_replaced() -> Result<()> {
-    run("d02", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| hang(&redis, before)).await?;
+    run_lent("d02", Needs::Nodes, async |redis| {
+        let verdict = trial::run(redis, Expect::Failover, async |before| hang(redis, before)).await?;
         println!("d02, ended by liveness: {}", verdict.line());
         ensure_replaced(&verdict, HUNG)?;
-        restarted(space, &verdict.before.master).await
+        restarted(&redis.space, &verdict.before.master).await
     })
 }
 
@@ -64,7 +63,7 @@ async fn restarted(space: &Space, pod: &Pod) -> Result<()> {
 fn d02_f06_a_hung_master_is_resumed_after_it_was_replaced() -> Result<()> {
     run("d02r", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec_with(3, json!({ "downAfter": "1s" }))).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |before| {
             let process = redis.process(&before.master)?;
             let at = process.send(Signal::Stop)?;
             outage::another_published(&redis, before).await?;
@@ -74,7 +73,7 @@ fn d02_f06_a_hung_master_is_resumed_after_it_was_replaced() -> Result<()> {
         .await?;
         println!("d02, 1 s, resumed: {}", verdict.line());
         // the witnesses take their 2 s, in whole seconds, whatever downAfter says
-        ensure_replaced(&verdict, HUNG)
+        ensure_replaced(&verdict, HUNG + BESIDE_GAP - GAP)
     })
 }
 
@@ -111,9 +110,8 @@ fn ensure_fenced(verdict: &Verdict) -> Result<()> {
 
 #[test]
 fn d07_the_masters_node_is_cut_off() -> Result<()> {
-    run("d07", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let verdict = cut_off(&redis).await?;
+    run_lent("d07", Needs::Nodes, async |redis| {
+        let verdict = cut_off(redis).await?;
         println!("d07, Availability: {}", verdict.line());
         ensure_replaced(&verdict, CUT_OFF)
     })
@@ -146,34 +144,32 @@ async fn cut_off(redis: &Subject) -> Result<Verdict> {
 /// and an operator if one is there; all of them come back as new processes, under the names that they had.
 #[test]
 fn d07_the_masters_node_loses_its_power() -> Result<()> {
-    run("d07p", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        outage::lead_elsewhere(&redis, START).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| {
-            outage::cut_power(&redis, before).await
+    run_lent("d07p", Needs::Nodes, async |redis| {
+        outage::lead_elsewhere(redis, START).await?;
+        let verdict = trial::run(redis, Expect::Failover, async |before| {
+            outage::cut_power(redis, before).await
         })
         .await?;
         println!("d07, power: {}", verdict.line());
-        node_ready(&space.cluster, node(&verdict.before.master)).await?;
-        operator::ready(&space.cluster, SETTLE).await?;
+        node_ready(&redis.space.cluster, node(&verdict.before.master)).await?;
+        operator::ready(&redis.space.cluster, SETTLE).await?;
         ensure_replaced(&verdict, CUT_OFF)?;
-        restarted(space, &verdict.before.master).await
+        restarted(&redis.space, &verdict.before.master).await
     })
 }
 
 #[test]
 fn d16_the_node_of_master_and_leader_is_cut_off() -> Result<()> {
-    run("d16n", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        outage::bring_together(&redis, START).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| {
-            let leader = operator::leader(&space.cluster).await?;
+    run_lent("d16n", Needs::Nodes, async |redis| {
+        outage::bring_together(redis, START).await?;
+        let verdict = trial::run(redis, Expect::Failover, async |before| {
+            let leader = operator::leader(&redis.space.cluster).await?;
             ensure!(node(&leader) == node(&before.master), "the leader has moved");
-            outage::unplug(&redis, before).await
+            outage::unplug(redis, before).await
         })
         .await?;
         println!("d16, by node: {}", verdict.line());
-        operator::ready(&space.cluster, SETTLE).await?;
+        operator::ready(&redis.space.cluster, SETTLE).await?;
         ensure_replaced(&verdict, LEADERLESS)
     })
 }
@@ -181,20 +177,19 @@ fn d16_the_node_of_master_and_leader_is_cut_off() -> Result<()> {
 /// Somebody declares the node lost, though nobody knows what its processes do.
 #[test]
 fn d19_pod_and_node_of_a_cut_off_master_are_deleted() -> Result<()> {
-    run("d19n", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
-        let cluster = &space.cluster;
+    run_lent("d19n", Needs::Nodes, async |redis| {
+        let cluster = &redis.space.cluster;
         let settled = redis.settled(START).await?;
         let lost = node(&settled.master).to_owned();
         outage::lead(cluster, Place::Beside(&lost)).await?;
         let nodes = Api::<Node>::all(cluster.client.clone());
-        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+        let verdict = trial::run(redis, Expect::Failover, async |before| {
             let (cable, at) = Cable::pull(cluster.local()?, &lost)?;
             // whatever becomes of this, the node has to come back: a kubelet registers it when it starts
             let kubelet = Killed::component(cluster.local()?, &lost, "kubelet")?;
             redis.space.remove(&before.master, Some(0)).await?;
             call(nodes.delete(&lost, &DeleteParams::default())).await?;
-            outage::another_published(&redis, before).await?;
+            outage::another_published(redis, before).await?;
             drop(cable);
             drop(kubelet);
             Ok(at)
@@ -223,7 +218,7 @@ fn d04_d18_only_the_operator_is_cut_off_from_the_master() -> Result<()> {
     run("d04", Needs::Nodes, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         let operators = operator::pods(&space.cluster).await?;
-        let verdict = trial::run(&redis, Expect::SameMaster, async |before| {
+        let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |before| {
             let at = log::now();
             for fate in [Fate::Dropped, Fate::Reset] {
                 let filter = Filter::from(&redis.process(&before.master)?, &operators, fate)?;

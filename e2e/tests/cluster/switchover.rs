@@ -1,9 +1,9 @@
 //! Planned changes of master, under writes: nothing is lost, plain writes included.
 
-use crate::{PLANNED_GAP, SETTLE, START, WARM_UP, kill_master};
+use crate::{BESIDE_GAP, PLANNED_GAP, SETTLE, START, WARM_UP, kill_master};
 use anyhow::{Context, Result, ensure};
 use e2e::fault::Signal;
-use e2e::harness::{Needs, run, spec, spec_with};
+use e2e::harness::{Needs, run, run_lent, spec, spec_with};
 use e2e::log;
 use e2e::space::{call, until};
 use e2e::trial::{self, Expect, Verdict};
@@ -15,16 +15,15 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn r01_a_master_whose_pod_is_deleted_hands_over() -> Result<()> {
-    run("r01", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
+    run_lent("r01", Needs::Nodes, async |redis| {
         for _ in 0..2 {
-            let verdict = trial::run(&redis, Expect::Failover, async |before| {
+            let verdict = trial::run(redis, Expect::Failover, async |before| {
                 let at = log::now();
-                space.remove(&before.master, None).await?;
+                redis.space.remove(&before.master, None).await?;
                 Ok(at)
             })
             .await?;
-            ensure_handed_over(&verdict)?;
+            ensure_handed_over(&verdict, PLANNED_GAP)?;
         }
         Ok(())
     })
@@ -33,21 +32,20 @@ fn r01_a_master_whose_pod_is_deleted_hands_over() -> Result<()> {
 /// What `kubectl drain` does: no new pods on the node, then an eviction, which the disruption budget allows.
 #[test]
 fn r01_r02_a_master_whose_node_is_drained_hands_over() -> Result<()> {
-    run("r02", Needs::Nodes, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
+    run_lent("r02", Needs::Nodes, async |redis| {
         let node = redis.settled(START).await?.master.spec.and_then(|spec| spec.node_name);
         let node = node.context("the master is on no node")?;
-        let nodes: Api<Node> = Api::all(space.cluster.client.clone());
+        let nodes: Api<Node> = Api::all(redis.space.cluster.client.clone());
         call(nodes.cordon(&node)).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |before| {
+        let verdict = trial::run(redis, Expect::Failover, async |before| {
             let at = log::now();
-            let pods = space.api::<Pod>();
+            let pods = redis.space.api::<Pod>();
             call(pods.evict(&before.master.name_any(), &EvictParams::default())).await?;
             Ok(at)
         })
         .await;
         call(nodes.uncordon(&node)).await?;
-        ensure_handed_over(&verdict?)
+        ensure_handed_over(&verdict?, PLANNED_GAP)
     })
 }
 
@@ -62,14 +60,14 @@ fn r03_a_master_that_is_scaled_away_hands_over() -> Result<()> {
         let settled = redis.settled_after(settled.record.term, SETTLE).await?;
         let master = settled.master.name_any();
         ensure!(master == "redis-a-2", "{master} is master");
-        let verdict = trial::run(&redis, Expect::Failover, async |_| {
+        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |_| {
             let at = log::now();
             redis.scale(2).await?;
             Ok(at)
         })
         .await?;
         ensure!(verdict.after.pods().count() == 2, "pods are left");
-        ensure_handed_over(&verdict)
+        ensure_handed_over(&verdict, BESIDE_GAP)
     })
 }
 
@@ -107,10 +105,10 @@ fn r17_all_pods_that_are_deleted_at_once_go_at_once() -> Result<()> {
     })
 }
 
-fn ensure_handed_over(verdict: &Verdict) -> Result<()> {
+fn ensure_handed_over(verdict: &Verdict, limit: Duration) -> Result<()> {
     println!("{}", verdict.line());
     let last = verdict.last_failover().context("status.lastFailover is empty")?;
     let reason = last.reason.clone().unwrap_or_default();
     ensure!(reason.starts_with("Switchover"), "it was no switchover: {reason}");
-    verdict.ensure_smooth(PLANNED_GAP)
+    verdict.ensure_smooth(limit)
 }

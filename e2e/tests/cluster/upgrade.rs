@@ -1,7 +1,7 @@
 //! Servers of a newer version, and the way back.
 
 use crate::roll::ensure_replaced;
-use crate::{PLANNED_GAP, SAY, SETTLE};
+use crate::{BESIDE_GAP, SAY, SETTLE, WARM_UP};
 use anyhow::{Context, Result, ensure};
 use e2e::harness::{Needs, image, newer_image, run, spec};
 use e2e::log;
@@ -48,14 +48,14 @@ fn r02u_redis_is_upgraded_to_valkey() -> Result<()> {
     run("r02u", Needs::Nodes, async |space| {
         let (old, new) = (image(), newer_image());
         let redis = space.apply("a", spec(3)).await?;
-        let verdict = trial::run(&redis, Expect::Failover, async |_| {
+        let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |_| {
             let at = log::now();
             redis.change(json!({ "image": new })).await?;
             Ok(at)
         })
         .await?;
         ensure_replaced(&verdict)?;
-        verdict.ensure_smooth(PLANNED_GAP)?;
+        verdict.ensure_smooth(BESIDE_GAP)?;
         ensure!(verdict.lost(false) == 0, "{} plain writes lost", verdict.lost(false));
         let settled = &verdict.after;
         for pod in settled.pods() {

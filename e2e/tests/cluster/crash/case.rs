@@ -78,7 +78,7 @@ impl Stage {
     /// Starts an operator and a Redis.
     pub(super) async fn begin(space: &Space, name: &str, action: Action) -> Result<Self> {
         let leader = LocalOperator::start(space, "first", None)?;
-        let redis = space.apply(name, spec(3)).await?;
+        let redis = space.apply(name, spec(3)).await?.unread();
         redis.settled(START).await?;
         Ok(Self {
             space: space.clone(),

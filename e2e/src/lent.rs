@@ -1,0 +1,62 @@
+//! One Redis of three instances that tests lend each other: most of a short test's time would be its first start.
+
+use crate::cluster::Cluster;
+use crate::harness::spec;
+use crate::pod::{node, restarts};
+use crate::space::{Space, call};
+use crate::subject::{Settled, Subject};
+use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, ListParams};
+use kube::{Resource, ResourceExt};
+use redis_operator_core::names;
+use std::collections::BTreeSet;
+use std::process;
+use std::time::Duration;
+
+/// Of its namespaces; there is one at a time that is not on its way out.
+const PREFIX: &str = "e2e-lent-";
+/// Its name in there.
+const NAME: &str = "a";
+/// A first start, images present, or the rest of what the last test has set in motion.
+const START: Duration = Duration::from_secs(60);
+
+/// The one that the last test left behind if it is as good as new, else a new one.
+pub(crate) async fn borrow(cluster: &Cluster) -> Result<Subject> {
+    let namespaces = Api::<Namespace>::all(cluster.client.clone());
+    for found in call(namespaces.list_metadata(&ListParams::default())).await?.items {
+        if !found.name_any().starts_with(PREFIX) || found.meta().deletion_timestamp.is_some() {
+            continue;
+        }
+        let redis = Subject::new(&Space::existing(cluster, &found.name_any()), NAME);
+        match redis.settled(START).await.and_then(|settled| as_new(&settled)) {
+            Ok(()) => return Ok(redis),
+            Err(worn) => {
+                println!("a new one is lent from here on: {worn:#}");
+                redis.space.delete().await?;
+            }
+        }
+    }
+    let space = Space::create(cluster, &format!("{PREFIX}{}", process::id())).await?;
+    let redis = space.apply(NAME, spec(3)).await?;
+    redis.settled(START).await?;
+    Ok(redis)
+}
+
+/// Kubelet waits before it starts a container for the third time, and a test kills the master as a rule; whoever cuts a node
+/// off counts on one instance there.
+fn as_new(settled: &Settled) -> Result<()> {
+    let redis = &settled.redis;
+    ensure!(redis.metadata.generation == Some(1), "its spec was changed");
+    ensure!(
+        redis.annotations().is_empty() && redis.labels().is_empty(),
+        "somebody has left a wish or a label"
+    );
+    for (pod, allowed) in settled.pods().zip([0].into_iter().chain([1].into_iter().cycle())) {
+        let restarts = restarts(pod, names::CONTAINER_REDIS);
+        ensure!(restarts <= allowed, "{} restarted {restarts} times", pod.name_any());
+    }
+    let nodes: BTreeSet<_> = settled.pods().map(node).collect();
+    ensure!(nodes.len() == settled.pods().count(), "they are on {nodes:?} alone");
+    Ok(())
+}
