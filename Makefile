@@ -14,7 +14,8 @@ test: ## everything, once: lints, unit tests and laws, real servers, a real clus
 	@scripts/test
 
 unit: ## unit tests and laws, without a cluster
-	@scripts/stage unit
+	@scripts/stage core
+	@scripts/stage shell
 
 simulate: ## so many runs of the operator in a simulated world: SEEDS=0..10000, or one seed and its story; scripts/simulate --rules takes rules out
 	@scripts/simulate $(SEEDS)

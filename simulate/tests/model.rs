@@ -116,7 +116,12 @@ struct Both {
 
 impl Both {
     fn start(seed: u64, appendonly: bool) -> Self {
-        let aof = if appendonly { "appendonly yes\n" } else { "" };
+        // every second alone, a write may stay in the process for two while the disk is busy, and ends with it
+        let aof = if appendonly {
+            "appendonly yes\nappendfsync always\n"
+        } else {
+            ""
+        };
         let options = ServerOptions {
             lines: format!("repl-ping-replica-period 3600\n{aof}"),
             ..ServerOptions::default()
@@ -263,7 +268,7 @@ impl Both {
             support::wait("the log to be rewritten", || {
                 let client = &mut self.clients[one];
                 let zero = Some("0".to_owned());
-                client.info("aof_rewrite_in_progress") == zero && client.info("aof_rewrite_scheduled") == zero
+                client.info("aof_rewrite_scheduled") == zero && client.info("aof_rewrite_in_progress") == zero
             });
         }
         self.real[one].kill();
@@ -277,6 +282,9 @@ impl Both {
             self.real[one].restart(&self.options);
         }
         self.clients[one] = self.real[one].client();
+        support::wait("the data to be loaded", || {
+            self.clients[one].info("loading").as_deref() == Some("0")
+        });
         self.numbers[one] = begin(&mut self.model, one, self.appendonly, saved);
     }
 

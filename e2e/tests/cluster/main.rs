@@ -1,7 +1,7 @@
 //! Tests on a real cluster with the operator in it, named after the scenarios that they show.
 //!
 //! They need `make cluster deploy`; `scripts/cluster-tests d01` runs those with that in their names, inside the cluster's
-//! network. Each has its cluster for itself, but for those which that script names.
+//! network. Each has its cluster for itself, but for those which that script names; one that changes no spec borrows a Redis.
 
 mod alone;
 mod bad_input;
