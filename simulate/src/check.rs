@@ -213,6 +213,21 @@ impl World {
         }
     }
 
+    /// Somebody writes the StatefulSet. Once who holds the record has, others know less.
+    pub fn check_set(&mut self, holder: &str) {
+        let record = self.api.redis.record.as_ref().map(|record| record.holder.as_str());
+        let wrote = self
+            .api
+            .set
+            .as_ref()
+            .and_then(|set| set.annotations().get(names::ANNOTATION_HOLDER));
+        if record.is_some_and(|record| record != holder && wrote.is_some_and(|wrote| wrote == record)) {
+            self.violation(format!(
+                "{holder} writes the StatefulSet after {wrote:?}, who holds the record"
+            ));
+        }
+    }
+
     /// An operator has decided.
     pub fn planned(&mut self, operator: usize, planned: Planned) {
         *self.coverage.whys.entry(planned.why).or_default() += 1;

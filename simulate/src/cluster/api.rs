@@ -403,6 +403,7 @@ impl World {
         if held.is_some() && version != held && self.settings.holds(Rule::SetVersion) {
             return Response::Conflict;
         }
+        self.check_set(holder);
         let version = self.api.next();
         let revision = objects::revision(spec, restarted.as_deref());
         let set = objects::set(holder, replicas, &revision, restarted, version);
