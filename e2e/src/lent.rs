@@ -11,6 +11,7 @@ use kube::api::{Api, ListParams};
 use kube::{Resource, ResourceExt};
 use redis_operator_core::names;
 use std::collections::BTreeSet;
+use std::iter;
 use std::process;
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ fn as_new(settled: &Settled) -> Result<()> {
         redis.annotations().is_empty() && redis.labels().is_empty(),
         "somebody has left a wish or a label"
     );
-    for (pod, allowed) in settled.pods().zip([0].into_iter().chain([1].into_iter().cycle())) {
+    for (pod, allowed) in settled.pods().zip(iter::once(0).chain(iter::repeat(1))) {
         let restarts = restarts(pod, names::CONTAINER_REDIS);
         ensure!(restarts <= allowed, "{} restarted {restarts} times", pod.name_any());
     }

@@ -3,7 +3,7 @@
 
 use crate::log::{self, Micros};
 use crate::program::{operator, program};
-use crate::space::{Space, call};
+use crate::space::{self, Space, call};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
 use std::env;
@@ -141,7 +141,7 @@ impl LocalOperator {
                 "{} does not lead, {holder:?} does",
                 self.name
             );
-            sleep(crate::space::LOOK).await;
+            sleep(space::LOOK).await;
         }
     }
 

@@ -31,26 +31,24 @@ const LEAVE: Config = Config {
     beginning: Beginning::Leaving,
     ..STEADY
 };
-const LATE: Config = Config {
-    sessions: 1,
-    ticks: &[6_100],
+/// Without what only the small ones afford.
+const LARGE: Config = Config {
     lags: false,
     live: false,
     small: false,
     ..STEADY
+};
+const LATE: Config = Config {
+    sessions: 1,
+    ticks: &[6_100],
+    ..LARGE
 };
 const LATE_PASSES: Config = Config {
     late_passes: true,
     ..LATE
 };
 
-const WITHOUT: Config = Config {
-    holds: false,
-    live: false,
-    lags: false,
-    small: false,
-    ..STEADY
-};
+const WITHOUT: Config = Config { holds: false, ..LARGE };
 const WITHOUT_JOIN: Config = Config {
     beginning: Beginning::Joining,
     ..WITHOUT
@@ -68,11 +66,8 @@ const WITHOUT_LATE_PASSES: Config = Config {
 
 const BROAD: Config = Config {
     kinds: EVERY,
-    lags: false,
-    live: false,
-    small: false,
     broad: true,
-    ..STEADY
+    ..LARGE
 };
 const BROAD_LATE: Config = Config { broad: true, ..LATE };
 const BROAD_LATE_PASSES: Config = Config {

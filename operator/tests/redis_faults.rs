@@ -155,10 +155,11 @@ async fn a_loading_dataset_counts_as_alive_and_is_told() {
     server.kill();
     // Some 5 s, looking up 40 times a second.
     let slow = "key-load-delay 200\nloading-process-events-interval-bytes 1024";
-    server.restart(&ServerOptions {
+    server.relaunch(&ServerOptions {
         lines: slow.to_owned(),
         ..ServerOptions::default()
     });
+    server.wait_for_reply();
     let connection = server.connection().await;
     let answer = connection.probe(Moment(0)).await.unwrap();
     assert!(answer.replication.loading);

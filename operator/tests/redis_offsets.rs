@@ -12,7 +12,7 @@ mod support;
 use redis_operator::redis::Connection;
 use redis_operator_core::replication::{Replication, Role};
 use support::replication::{ask, attach, claim, synced};
-use support::{Server, ServerOptions, wait_for};
+use support::{Server, ServerOptions, wait, wait_for};
 
 /// The user of whoever follows.
 const USER: &str = "r-uid";
@@ -35,15 +35,6 @@ fn with(lines: &str) -> ServerOptions {
         lines: lines.to_owned(),
         ..ServerOptions::default()
     }
-}
-
-/// With what it had: while it loads that, it answers and tells of nothing.
-async fn restarted(server: &mut Server, lines: &str) {
-    server.restart(&with(lines));
-    wait_for("the data to be loaded", async || {
-        (server.client().info("loading").as_deref() == Some("0")).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -104,7 +95,7 @@ async fn a_replica_that_restarts_from_its_snapshot_keeps_its_place() {
     assert_eq!(replica.client().call(&["SAVE"]), "OK");
     let before = ask(&r).await;
     replica.kill();
-    restarted(&mut replica, "").await;
+    replica.restart(&with(""));
     let r = replica.connection().await;
     let after = ask(&r).await;
     assert_eq!(after.id, before.id);
@@ -131,15 +122,10 @@ async fn one_that_restarts_from_an_append_only_file_has_data_of_a_new_history() 
     synced(&r, &m).await;
     let before = ask(&r).await;
     assert!(before.appendonly);
-    // in this order: what is scheduled comes to be in progress, perhaps between the two questions
-    wait_for("the rewrite to end", async || {
-        (replica.client().info("aof_rewrite_scheduled").as_deref() == Some("0")
-            && replica.client().info("aof_rewrite_in_progress").as_deref() == Some("0"))
-        .then_some(())
-    })
-    .await;
+    let mut client = replica.client();
+    wait("the rewrite to end", || !client.rewrites_its_log());
     replica.kill();
-    restarted(&mut replica, LOGGED).await;
+    replica.restart(&with(LOGGED));
     let r = replica.connection().await;
     let after = ask(&r).await;
     assert_ne!(after.id, before.id);

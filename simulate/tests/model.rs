@@ -265,11 +265,7 @@ impl Both {
     fn restart(&mut self, one: usize, keep: bool) {
         if self.appendonly {
             // a rewrite that a full sync began is not on the disk yet
-            support::wait("the log to be rewritten", || {
-                let client = &mut self.clients[one];
-                let zero = Some("0".to_owned());
-                client.info("aof_rewrite_scheduled") == zero && client.info("aof_rewrite_in_progress") == zero
-            });
+            support::wait("the log to be rewritten", || !self.clients[one].rewrites_its_log());
         }
         self.real[one].kill();
         let number = self.numbers[one];
@@ -282,9 +278,6 @@ impl Both {
             self.real[one].restart(&self.options);
         }
         self.clients[one] = self.real[one].client();
-        support::wait("the data to be loaded", || {
-            self.clients[one].info("loading").as_deref() == Some("0")
-        });
         self.numbers[one] = begin(&mut self.model, one, self.appendonly, saved);
     }
 

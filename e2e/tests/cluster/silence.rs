@@ -1,6 +1,7 @@
 //! The master says nothing any more, or the operator does not hear it: it hangs, its node is cut off, or only somebody's
 //! packets are lost.
 
+use crate::failover::restarted;
 use crate::{BESIDE_GAP, GAP, SAY, SETTLE, START, WARM_UP};
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::Cluster;
@@ -10,14 +11,13 @@ use e2e::harness::{Needs, run, run_lent, spec, spec_with};
 use e2e::log;
 use e2e::operator;
 use e2e::outage::{self, Cable, Killed, Place};
-use e2e::pod::{node, restarts};
-use e2e::space::{Space, call, until};
+use e2e::pod::node;
+use e2e::space::{call, until};
 use e2e::subject::{Settled, Subject};
 use e2e::trial::{self, Expect, Verdict};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
 use kube::api::DeleteParams;
-use kube::{Api, ResourceExt};
-use redis_operator_core::names;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -44,18 +44,8 @@ fn d02_f06_a_hung_master_is_replaced() -> Result<()> {
         let verdict = trial::run(redis, Expect::Failover, async |before| hang(redis, before)).await?;
         println!("d02, ended by liveness: {}", verdict.line());
         ensure_replaced(&verdict, HUNG)?;
-        restarted(&redis.space, &verdict.before.master).await
+        restarted(redis, &verdict.before.master).await.map(drop)
     })
-}
-
-/// Waits until kubelet says that a process began again: later than that process does.
-async fn restarted(space: &Space, pod: &Pod) -> Result<()> {
-    let name = pod.name_any();
-    until("the restart to be told", SETTLE, async || {
-        let pod = call(space.api::<Pod>().get(&name)).await?;
-        Ok(restarts(&pod, names::CONTAINER_REDIS) > 0)
-    })
-    .await
 }
 
 /// Resumed, it would take what waits in its sockets and go on as if nothing had happened.
@@ -154,7 +144,7 @@ fn d07_the_masters_node_loses_its_power() -> Result<()> {
         node_ready(&redis.space.cluster, node(&verdict.before.master)).await?;
         operator::ready(&redis.space.cluster, SETTLE).await?;
         ensure_replaced(&verdict, CUT_OFF)?;
-        restarted(&redis.space, &verdict.before.master).await
+        restarted(redis, &verdict.before.master).await.map(drop)
     })
 }
 

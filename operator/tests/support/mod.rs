@@ -157,9 +157,14 @@ impl Server {
         self.child = run(self.ip, &self.dir, options);
     }
 
+    /// The same, and waits until it has what it had: while it loads that, it answers and tells of nothing.
     pub(crate) fn restart(&mut self, options: &ServerOptions) {
         self.relaunch(options);
         self.wait_for_reply();
+        let mut client = self.client();
+        wait("the data to be loaded", || {
+            client.info("loading").as_deref() == Some("0")
+        });
     }
 
     /// Whatever it kept is gone. It must have ended.
@@ -192,7 +197,8 @@ impl Server {
         assert!(status.unwrap().success(), "kill -s {name} {}", self.pid());
     }
 
-    fn wait_for_reply(&self) {
+    /// It answers, loading or not.
+    pub(crate) fn wait_for_reply(&self) {
         let log = self.dir.join("log");
         let begun = Instant::now();
         let answers = |mut client: Client| !client.call(&["PING"]).is_empty();

@@ -59,6 +59,11 @@ fn is_replaced(seen: &Observed) -> bool {
     plan.steps.iter().any(deletes)
 }
 
+fn is_replaced_after(mut seen: Observed, change: &dyn Fn(&mut Observed)) -> bool {
+    change(&mut seen);
+    is_replaced(&seen)
+}
+
 #[test]
 fn a_back_off_is_waited_for_to_the_moment() {
     assert!(is_replaced(&waiting(LONG)));
@@ -70,11 +75,7 @@ fn a_back_off_is_waited_for_to_the_moment() {
 
 #[test]
 fn a_pod_that_is_not_stuck_is_not_replaced() {
-    let but = |change: &dyn Fn(&mut Observed)| {
-        let mut seen = waiting(2 * LONG);
-        change(&mut seen);
-        is_replaced(&seen)
-    };
+    let but = |change: &dyn Fn(&mut Observed)| is_replaced_after(waiting(2 * LONG), change);
     assert!(but(&|_| {}));
     let pod = pod_name(2);
     assert!(
@@ -124,11 +125,7 @@ fn outdated() -> Observed {
 
 #[test]
 fn r05_a_pod_of_a_spec_before_that_cannot_run_makes_room_for_the_next() {
-    let but = |change: &dyn Fn(&mut Observed)| {
-        let mut seen = outdated();
-        change(&mut seen);
-        is_replaced(&seen)
-    };
+    let but = |change: &dyn Fn(&mut Observed)| is_replaced_after(outdated(), change);
     let pod = pod_name(2);
     assert!(but(&|_| {}));
     assert!(!but(&|seen| name(seen, 2)), "it may hold what a member holds");
