@@ -206,7 +206,11 @@ async fn edited(api: &Api<DynamicObject>, name: &str, edit: &Value) -> Result<()
         );
         Ok(true)
     })
-    .await
+    .await?;
+    // others borrow this Redis, and what comes back deleted comes back without them
+    let none = json!({ "labels": { "team": null }, "annotations": { "note": null } });
+    merge(&json!({ "metadata": none })).await?;
+    Ok(())
 }
 
 /// The same processes as before, in the same roles.
