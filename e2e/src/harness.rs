@@ -46,8 +46,9 @@ pub fn run(id: &str, needs: Needs, test: impl AsyncFnOnce(&Space) -> Result<()>)
 /// the next test gets the same one if it succeeds.
 pub fn run_lent(id: &str, needs: Needs, test: impl AsyncFnOnce(&Subject) -> Result<()>) -> Result<()> {
     on_cluster(id, needs, async |cluster| {
-        let redis = lent::borrow(cluster).await?;
-        let outcome = judged(id, &redis.space, Box::pin(test(&redis))).await;
+        let loan = lent::borrow(cluster, id).await?;
+        let redis = &loan.redis;
+        let outcome = judged(id, &redis.space, Box::pin(test(redis))).await;
         if outcome.is_err() {
             redis.space.delete().await?;
         }

@@ -1,11 +1,11 @@
-//! One Redis of three instances that tests lend each other: most of a short test's time would be its first start.
+//! A Redis of three instances that tests lend each other: most of a short test's time would be its first start.
 
 use crate::cluster::Cluster;
 use crate::harness::spec;
 use crate::pod::{node, restarts};
 use crate::space::{Space, call};
 use crate::subject::{Settled, Subject};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
 use kube::{Resource, ResourceExt};
@@ -13,35 +13,65 @@ use redis_operator_core::names;
 use std::collections::BTreeSet;
 use std::iter;
 use std::process;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Of its namespaces; there is one at a time that is not on its way out.
+/// Of its namespaces; there are as many that are not on their way out as tests that run at once.
 const PREFIX: &str = "e2e-lent-";
 /// Its name in there.
 const NAME: &str = "a";
 /// A first start, images present, or the rest of what the last test has set in motion.
 const START: Duration = Duration::from_secs(60);
 
-/// The one that the last test left behind if it is as good as new, else a new one.
-pub(crate) async fn borrow(cluster: &Cluster) -> Result<Subject> {
+/// The namespaces of those with which a test of this process is busy.
+static BUSY: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// A Redis that nobody else has meanwhile. Dropping it gives it back.
+pub(crate) struct Loan {
+    pub(crate) redis: Subject,
+}
+
+impl Loan {
+    /// None if another test is busy with it.
+    fn of(redis: Subject) -> Option<Self> {
+        busy().insert(redis.space.name.clone()).then_some(Self { redis })
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        busy().remove(&self.redis.space.name);
+    }
+}
+
+/// Names alone are in there: whoever panicked with it left nothing half done.
+fn busy() -> MutexGuard<'static, BTreeSet<String>> {
+    BUSY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One that an earlier test left behind if it is as good as new, else a new one.
+pub(crate) async fn borrow(cluster: &Cluster, id: &str) -> Result<Loan> {
     let namespaces = Api::<Namespace>::all(cluster.client.clone());
     for found in call(namespaces.list_metadata(&ListParams::default())).await?.items {
         if !found.name_any().starts_with(PREFIX) || found.meta().deletion_timestamp.is_some() {
             continue;
         }
-        let redis = Subject::new(&Space::existing(cluster, &found.name_any()), NAME);
-        match redis.settled(START).await.and_then(|settled| as_new(&settled)) {
-            Ok(()) => return Ok(redis),
+        let Some(loan) = Loan::of(Subject::new(&Space::existing(cluster, &found.name_any()), NAME)) else {
+            continue;
+        };
+        match loan.redis.settled(START).await.and_then(|settled| as_new(&settled)) {
+            Ok(()) => return Ok(loan),
             Err(worn) => {
                 println!("a new one is lent from here on: {worn:#}");
-                redis.space.delete().await?;
+                loan.redis.space.delete().await?;
             }
         }
     }
-    let space = Space::create(cluster, &format!("{PREFIX}{}", process::id())).await?;
-    let redis = space.apply(NAME, spec(3)).await?;
-    redis.settled(START).await?;
-    Ok(redis)
+    let name = format!("{PREFIX}{id}-{}", process::id());
+    let loan = Loan::of(Subject::new(&Space::existing(cluster, &name), NAME)).context("busy before it exists")?;
+    Space::create(cluster, &name).await?.apply(NAME, spec(3)).await?;
+    loan.redis.settled(START).await?;
+    Ok(loan)
 }
 
 /// Kubelet waits before it starts a container for the third time, and a test kills the master as a rule; whoever cuts a node

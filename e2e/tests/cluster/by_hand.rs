@@ -1,7 +1,7 @@
 //! What people ask for by annotations, under writes.
 
 use crate::roll::ensure_replaced;
-use crate::{BESIDE_GAP, GAP, SAY, SETTLE, START, WARM_UP};
+use crate::{BESIDE_GAP, SAY, SETTLE, START, WARM_UP};
 use anyhow::{Context, Result, ensure};
 use e2e::filter::Filter;
 use e2e::harness::{Needs, run, run_lent, spec, spec_with};
@@ -44,7 +44,7 @@ pub(crate) async fn ask(redis: &Subject, wish: &str, outcome: &str, why: &str) -
 fn a_switchover_that_is_asked_for_is_done_once() -> Result<()> {
     run_lent("hand", Needs::Nodes, async |redis| {
         let mut wish = String::new();
-        let verdict = trial::run(redis, Expect::Failover, async |before| {
+        let verdict = trial::under_writes(redis, Expect::Failover, WARM_UP, async |before| {
             wish = before.replicas.last().context("no replica")?.name_any();
             let at = log::now();
             redis.annotate(names::ANNOTATION_SWITCHOVER, Some(&wish)).await?;
@@ -56,7 +56,7 @@ fn a_switchover_that_is_asked_for_is_done_once() -> Result<()> {
         ensure!(answer.outcome.as_deref() == Some("Done"), "{answer:?}");
         let master = verdict.after.master.name_any();
         ensure!(master == wish, "{master} is master");
-        verdict.ensure_smooth(GAP)?;
+        verdict.ensure_smooth(BESIDE_GAP)?;
         let settled = redis.settled(SETTLE).await?;
         ensure!(settled.record.term == verdict.after.record.term, "it was done again");
         redis.annotate(names::ANNOTATION_SWITCHOVER, None).await?;

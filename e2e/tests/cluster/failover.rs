@@ -21,8 +21,6 @@ use std::time::Duration;
 /// Time after which a standby serves: the lease's three seconds from the last renewal that it saw, one look at it, each
 /// half a second, and its first look at everything.
 const TAKE_OVER: Duration = Duration::from_millis(4_500);
-/// What a client may lose on top when an address vanishes: the connection that it was just opening.
-const CONNECT: Duration = Duration::from_millis(250);
 
 #[test]
 fn d01_a_killed_master_is_replaced() -> Result<()> {
@@ -167,7 +165,7 @@ pub(crate) async fn restarted(redis: &Subject, pod: &Pod) -> Result<Pod> {
 fn f01_a_master_is_lost_together_with_its_data() -> Result<()> {
     run_lent("f01", Needs::Nodes, async |redis| {
         let verdict = lost_with_its_pod(redis, None).await?;
-        verdict.ensure_smooth(GAP + CONNECT)
+        verdict.ensure_smooth(BESIDE_GAP)
     })
 }
 
@@ -181,7 +179,7 @@ fn d19_a_forced_deletion_is_no_proof() -> Result<()> {
 }
 
 async fn lost_with_its_pod(redis: &Subject, grace: Option<u32>) -> Result<Verdict> {
-    let verdict = trial::run(redis, Expect::Failover, async |before| {
+    let verdict = trial::under_writes(redis, Expect::Failover, WARM_UP, async |before| {
         let at = kill_master(redis, before)?;
         redis.space.remove(&before.master, grace).await?;
         Ok(at)

@@ -41,9 +41,9 @@ const REFUSED: Duration = Duration::from_secs(5);
 #[test]
 fn d02_f06_a_hung_master_is_replaced() -> Result<()> {
     run_lent("d02", Needs::Nodes, async |redis| {
-        let verdict = trial::run(redis, Expect::Failover, async |before| hang(redis, before)).await?;
+        let verdict = trial::under_writes(redis, Expect::Failover, WARM_UP, async |before| hang(redis, before)).await?;
         println!("d02, ended by liveness: {}", verdict.line());
-        ensure_replaced(&verdict, HUNG)?;
+        ensure_replaced(&verdict, HUNG + BESIDE_GAP - GAP)?;
         restarted(redis, &verdict.before.master).await.map(drop)
     })
 }

@@ -21,6 +21,7 @@ mod pod;
 mod scene;
 mod world;
 
+mod a_minute;
 mod away;
 mod busy;
 mod by_hand;
