@@ -34,7 +34,8 @@ pub(crate) struct Loan {
 impl Loan {
     /// None if another test is busy with it.
     fn of(redis: Subject) -> Option<Self> {
-        busy().insert(redis.space.name.clone()).then_some(Self { redis })
+        let free = busy().insert(redis.space.name.clone());
+        free.then(|| Self { redis })
     }
 }
 

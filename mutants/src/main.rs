@@ -14,8 +14,10 @@ mod run;
 mod switch;
 
 use anyhow::{Context as _, Result};
+use list::Mutant;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::sync::{Mutex, PoisonError};
+use std::{fs, thread};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -35,19 +37,40 @@ fn main() -> Result<()> {
     let switched = compile::switchable(&sources, mutants)?;
     eprintln!("{} of {} mutants are in one build", switched.len(), names.len());
     let tests = run::Tests::learn(&compile::tests()?)?;
-    let mut alive = vec![];
-    for mutant in switched {
-        match tests.quick(mutant.id)? {
-            Some(outcome) => println!("{outcome}\t{}", mutant.name),
-            None => alive.push(mutant),
-        }
-    }
+    let alive = each(switched, |mutant| tests.quick(mutant.id))?;
     eprintln!("{} are left for the tests that take longer", alive.len());
     for mutant in &alive {
         eprintln!("  {}", mutant.name);
     }
-    for mutant in alive {
-        println!("{}\t{}", tests.slow(mutant.id)?.unwrap_or("missed"), mutant.name);
-    }
+    each(alive, |mutant| Ok(tests.slow(mutant.id)?.or(Some("missed"))))?;
     Ok(())
+}
+
+/// Tries each mutant, as many at a time as there are processors, and tells what became of it; those that nothing noticed
+/// are left.
+fn each(mutants: Vec<Mutant>, tried: impl Fn(&Mutant) -> Result<Option<&'static str>> + Sync) -> Result<Vec<Mutant>> {
+    let queue = Mutex::new(mutants.into_iter());
+    let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || -> Result<Vec<Mutant>> {
+        let mut left = vec![];
+        while let Some(mutant) = take() {
+            match tried(&mutant)? {
+                Some(outcome) => println!("{outcome}\t{}", mutant.name),
+                None => left.push(mutant),
+            }
+        }
+        Ok(left)
+    };
+    thread::scope(|scope| {
+        let count = thread::available_parallelism()?.get();
+        let workers: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+        let mut left = vec![];
+        for worker in workers {
+            match worker.join() {
+                Ok(found) => left.extend(found?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(left)
+    })
 }
