@@ -1,6 +1,7 @@
 //! First start: there is no record.
 
 use crate::world::{Disk, Mood, World, pod_name, reasons};
+use redis_operator_core::observed::Paused;
 use redis_operator_core::plan::Reason;
 use std::time::Duration;
 
@@ -27,6 +28,25 @@ fn e01_a_pod_that_never_comes_is_not_waited_for_for_ever() {
         world.settle();
         assert_eq!(world.master(), 1);
     }
+}
+
+#[test]
+fn e01_one_that_is_to_go_is_not_the_first_master() {
+    let mut world = World::new(3, Disk::Memory);
+    world.desired.replicas = 2;
+    world.settle();
+    assert_eq!((world.master(), world.record().term), (0, 1));
+}
+
+#[test]
+fn by_hand_paused_altogether_nothing_starts() {
+    let mut world = World::new(3, Disk::Memory);
+    world.desired.paused = Paused::All;
+    let plan = world.settle();
+    assert_eq!((reasons(&plan), world.published()), (vec![Reason::Paused], None));
+    world.desired.paused = Paused::No;
+    world.settle();
+    assert_eq!(world.master(), 0);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What people ask for by annotations: done or refused once, with a reason, whatever fails meanwhile.
 
-use crate::world::{Fault, Mood, World, pod_name, reasons};
+use crate::world::{Disk, Fault, Mood, World, pod_name, reasons};
 use redis_operator_core::api::{Redis, RedisSpec};
 use redis_operator_core::observed::Paused;
 use redis_operator_core::plan::{Plan, Reason};
@@ -334,6 +334,27 @@ fn by_hand_paused_altogether_in_the_middle_leaves_a_master_that_serves() {
             }
         }
     }
+}
+
+#[test]
+fn by_hand_paused_altogether_a_restart_that_has_begun_is_ended() {
+    let mut phases = vec![];
+    for step in 1..=6 {
+        let mut world = World::healthy_on(3, Disk::Rdb);
+        (0..3).for_each(|ordinal| world.kill(ordinal));
+        (0..3).for_each(|ordinal| world.start(ordinal));
+        let at = world.steps + step;
+        world.faults.insert(at, Fault::Fail);
+        world.until(|world| world.steps >= at);
+        phases.push(world.record().phase);
+        world.desired.paused = Paused::All;
+        world.settle();
+        assert_eq!(world.record().phase, Phase::Steady, "{step}{}", world.story());
+        world.desired.paused = Paused::No;
+        world.settle();
+        world.assert_nothing_lost();
+    }
+    assert!(phases.contains(&Phase::Promoting), "{phases:?}");
 }
 
 #[test]
