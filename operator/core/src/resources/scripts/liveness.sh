@@ -2,7 +2,8 @@
 # Alive is whoever replies, whatever it says: a server that loads, runs a long script, has lost its master or has too
 # many clients keeps its data and will serve again. Dead is only who refuses connections or stays silent. To close a
 # connection (141 is SIGPIPE) is a reply too.
-reply=$(/etc/redis/ask.sh ping)
+. /etc/redis/ask.sh
+reply=$(ask ping)
 case $?:$reply in
 *PONG* | *LOADING* | *BUSY* | *MASTERDOWN* | *NOAUTH* | *NOPERM* | *WRONGPASS* | *ERR* | *closed* | *reset* | 141:*)
     exit 0

@@ -2,10 +2,11 @@
 # Holds the server's end off while it is the master of others, so that the operator can make one of them master first and
 # no write is lost. Not for ever: 10 s, or until the server has failed to reply twice. A replica ends a second later, when
 # no Service leads new connections to it any more.
+. /etc/redis/ask.sh
 failed=0
 end=$(($(date +%s) + 10))
 while [ "$(date +%s)" -lt "$end" ]; do
-    reply=$(/etc/redis/ask.sh info replication)
+    reply=$(ask info replication)
     case $reply in
     *role:slave*)
         sleep 1
