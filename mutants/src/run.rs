@@ -1,6 +1,7 @@
 //! Runs the tests with one mutant switched on: those that reach it, the quick ones first, until one fails.
 
 use anyhow::{Context as _, Result, bail};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Command, Stdio};
@@ -72,33 +73,54 @@ impl Tests {
 
     /// What the quick tests make of this mutant: `caught`, `timeout`, or nothing.
     pub(crate) fn quick(&self, id: u32) -> Result<Option<&'static str>> {
-        self.run(id, |seconds| seconds <= QUICK)
-    }
-
-    /// And the others.
-    pub(crate) fn slow(&self, id: u32) -> Result<Option<&'static str>> {
-        self.run(id, |seconds| seconds > QUICK)
-    }
-
-    fn run(&self, id: u32, which: impl Fn(f64) -> bool) -> Result<Option<&'static str>> {
         for binary in &self.binaries {
-            let reach = binary.reach.get(&id).into_iter().flatten();
-            let tests: Vec<&String> = reach
-                .filter(|test| binary.takes.get(*test).is_some_and(|it| which(*it)))
-                .collect();
-            if tests.is_empty() {
-                continue;
-            }
-            let mut run = command(&binary.path);
-            run.args(["--fail-fast", "--quiet", "--exact"]).args(&tests);
-            let status = run.stdout(Stdio::null()).env("MUTANTS_ON", id.to_string()).status()?;
-            match status.code() {
-                Some(0) => {}
-                None if is_timeout(status) => return Ok(Some("timeout")),
-                Some(_) | None => return Ok(Some("caught")),
+            let tests: Vec<&String> = binary.reaching(id, |seconds| seconds <= QUICK).collect();
+            if !tests.is_empty()
+                && let Some(outcome) = binary.run(id, &tests)?
+            {
+                return Ok(Some(outcome));
             }
         }
         Ok(None)
+    }
+
+    /// And the others, one by one, that which takes longest last.
+    pub(crate) fn slow(&self, id: u32) -> Result<Option<&'static str>> {
+        for binary in &self.binaries {
+            let mut tests: Vec<&String> = binary.reaching(id, |seconds| seconds > QUICK).collect();
+            tests.sort_by(|a, b| {
+                binary
+                    .takes
+                    .get(*a)
+                    .partial_cmp(&binary.takes.get(*b))
+                    .unwrap_or(Ordering::Equal)
+            });
+            for test in tests {
+                if let Some(outcome) = binary.run(id, &[test])? {
+                    return Ok(Some(outcome));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Binary {
+    /// The tests that reach this mutant and take so long.
+    fn reaching(&self, id: u32, so_long: impl Fn(f64) -> bool) -> impl Iterator<Item = &String> {
+        let reach = self.reach.get(&id).into_iter().flatten();
+        reach.filter(move |test| self.takes.get(*test).is_some_and(|it| so_long(*it)))
+    }
+
+    fn run(&self, id: u32, tests: &[&String]) -> Result<Option<&'static str>> {
+        let mut run = command(&self.path);
+        run.args(["--fail-fast", "--quiet", "--exact"]).args(tests);
+        let status = run.stdout(Stdio::null()).env("MUTANTS_ON", id.to_string()).status()?;
+        Ok(match status.code() {
+            Some(0) => None,
+            None if is_timeout(status) => Some("timeout"),
+            Some(_) | None => Some("caught"),
+        })
     }
 }
 
