@@ -27,6 +27,30 @@ fn e28_the_only_copy_beside_the_master_stays_until_there_is_another() {
 }
 
 #[test]
+fn e28_of_several_that_are_to_go_the_last_copy_stays() {
+    let mut world = World::healthy(5);
+    for lost in [1, 2] {
+        world.vanish(lost);
+        world.pending.insert(lost);
+    }
+    world.settle();
+    world.desired.replicas = 3;
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::WaitingForPods]);
+    let members: Vec<String> = world.record().members.keys().cloned().collect();
+    assert_eq!(members, [pod_name(3)], "{}", world.story());
+    assert!(world.write());
+    world.kill(0);
+    world.until(|world| world.published() == Some(3));
+    world.assert_nothing_lost();
+    world.start(0);
+    world.pending.clear();
+    world.settle();
+    assert_eq!(world.pods.len(), 3);
+    world.assert_nothing_lost();
+}
+
+#[test]
 fn r18_surplus_members_leave_one_at_a_time() {
     let mut world = World::healthy(5);
     world.desired.replicas = 2;
@@ -176,6 +200,21 @@ fn f16_the_published_address_follows_its_pod() {
     world.settle();
     world.assert_healthy();
     assert_eq!(world.slice.clone().unwrap().address, Some(address));
+}
+
+/// A publication of the holder before may still be on its way.
+#[test]
+fn f14_a_new_holder_writes_into_the_slice_before_anything_else() {
+    let mut world = World::healthy(3);
+    world.new_operator();
+    world.kill(0);
+    let mut whys = vec![];
+    for _ in 0..100 {
+        whys.push(world.pass().0.why);
+        world.tick(Duration::from_millis(100));
+    }
+    assert_ne!(world.published(), Some(0), "{whys:?}");
+    assert_eq!(whys[..2], ["take the record over", "touch the slice"], "{whys:?}");
 }
 
 #[test]
