@@ -9,7 +9,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 const LIB: &str = "operator/core/src/lib.rs";
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 8] = [
     "--lib",
     "--test=protocol",
     "--test=crd",
@@ -17,6 +17,7 @@ const TESTS: [&str; 7] = [
     "--test=manifests",
     "--test=written",
     "--test=objects",
+    "--test=built",
 ];
 
 #[derive(Deserialize)]

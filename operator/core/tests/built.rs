@@ -1,0 +1,85 @@
+//! What becomes of a Redis: every object of the files in `built/`, as it is written beside them. After a change that is
+//! meant, `BUILT=write cargo test -p redis-operator-core --test built` writes them anew, to be read before they are kept.
+
+#[cfg(test)]
+mod yaml;
+
+use redis_operator_core::api::Redis;
+use redis_operator_core::credentials::Passwords;
+use redis_operator_core::resources::{Inputs, Resources, build};
+use serde_json::{Map, Value, json};
+use std::env;
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn every_field_of_every_object_is_as_it_was() {
+    let all = yaml::documents("operator/core/tests/built");
+    let (outcomes, inputs): (Vec<_>, Vec<_>) = all.into_iter().partition(|(name, _)| name.contains(".objects."));
+    assert_eq!(inputs.len(), 2);
+    for (name, documents) in inputs {
+        let built = built(serde_json::from_value(documents[0].clone()).unwrap());
+        let name = name.replace(".yaml", ".objects.yaml");
+        if env::var("BUILT").is_ok_and(|what| what == "write") {
+            write(&name, &built);
+            continue;
+        }
+        let (_, before) = outcomes.iter().find(|(other, _)| *other == name).unwrap();
+        assert_eq!(before.len(), built.len());
+        for (before, now) in before.iter().zip(&built) {
+            assert_eq!(before, now, "{name} was and is; BUILT=write if it is meant so");
+        }
+    }
+}
+
+#[cfg(test)]
+fn built(mut redis: Redis) -> Vec<Value> {
+    redis.metadata.namespace = Some("team".to_owned());
+    redis.metadata.uid = Some("uid".to_owned());
+    let inputs = Inputs {
+        passwords: &Passwords::derive(b"key", "uid"),
+        application_password: redis.spec.password.as_ref().map(|_| "x"),
+        holder: "operator-1",
+        restarted: Some("2026-01-01"),
+        kept: None,
+        replicas: redis.spec.replicas,
+    };
+    let Resources {
+        config_map,
+        mut secret,
+        headless_service,
+        service,
+        master_service,
+        replica_service,
+        disruption_budget,
+        stateful_set,
+    } = build(&redis, &inputs).unwrap();
+    // to be read by people
+    let data = secret.data.take().unwrap_or_default();
+    let text = data
+        .into_iter()
+        .map(|(key, value)| (key, Value::from(String::from_utf8(value.0).unwrap())));
+    let text: Map<String, Value> = text.collect();
+    let mut secret = json!(secret);
+    secret["data"] = text.into();
+    vec![
+        json!(config_map),
+        secret,
+        json!(headless_service),
+        json!(service),
+        json!(master_service),
+        json!(replica_service),
+        json!(disruption_budget),
+        json!(stateful_set),
+    ]
+}
+
+#[cfg(test)]
+fn write(name: &str, objects: &[Value]) {
+    let texts: Vec<String> = objects
+        .iter()
+        .map(|object| serde_saphyr::to_string(object).unwrap())
+        .collect();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/built").join(name);
+    fs::write(path, texts.join("---\n")).unwrap();
+}
