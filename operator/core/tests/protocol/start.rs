@@ -1,6 +1,6 @@
 //! First start: there is no record.
 
-use crate::world::{Disk, Mood, World, pod_name, reasons};
+use crate::world::{Disk, Mood, Server, World, pod_name, reasons};
 use redis_operator_core::observed::Paused;
 use redis_operator_core::plan::Reason;
 use std::time::Duration;
@@ -28,6 +28,23 @@ fn e01_a_pod_that_never_comes_is_not_waited_for_for_ever() {
         world.settle();
         assert_eq!(world.master(), 1);
     }
+}
+
+/// The record was lost: what a pod that is away holds may be what all of them held.
+#[test]
+fn e23_where_there_is_a_past_a_pod_that_is_away_is_waited_for_longer() {
+    let begun = |disk, past: fn(&mut Server)| {
+        let mut world = World::new(3, disk);
+        world.vanish(0);
+        world.pending.insert(0);
+        past(world.server_mut(1));
+        world.settle_for(Duration::from_secs(15));
+        world.published()
+    };
+    assert_eq!(begun(Disk::Memory, |_| {}), Some(1), "nobody holds anything");
+    assert_eq!(begun(Disk::Memory, |it| it.data = vec![1]), None, "keys");
+    assert_eq!(begun(Disk::Memory, |it| it.placed = true), None, "a place in a history");
+    assert_eq!(begun(Disk::Aof, |_| {}), None, "volumes");
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod step;
 
 pub use cluster::pod_name;
 pub use operator::Pass;
-pub use server::{Link, Mood};
+pub use server::{Link, Mood, Server};
 
 use cluster::Pod;
 use network::BEGINNING;
