@@ -186,6 +186,17 @@ fn while_paused_a_preferred_one_waits() {
 }
 
 #[test]
+fn a_wish_for_any_keeps_the_one_that_came_of_it() {
+    let mut world = with(&[10, 100, 100]);
+    world.desired.switchover = Some("any".to_owned());
+    world.until(|world| world.published() != Some(0));
+    world.settle_for(Duration::from_secs(300));
+    assert_ne!(world.published(), Some(0), "{}", world.story());
+    world.desired.switchover = None;
+    world.until(|world| world.published() == Some(0));
+}
+
+#[test]
 fn a_wish_by_hand_keeps_no_other_master_than_the_one_it_asked_for() {
     let mut world = with(&[10, 100, 100]);
     world.desired.switchover = Some(pod_name(2));
