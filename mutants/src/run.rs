@@ -1,7 +1,6 @@
 //! Runs the tests with one mutant switched on: those that reach it, the quick ones first, until one fails.
 
 use anyhow::{Context as _, Result, bail};
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Command, Stdio};
@@ -88,13 +87,8 @@ impl Tests {
     pub(crate) fn slow(&self, id: u32) -> Result<Option<&'static str>> {
         for binary in &self.binaries {
             let mut tests: Vec<&String> = binary.reaching(id, |seconds| seconds > QUICK).collect();
-            tests.sort_by(|a, b| {
-                binary
-                    .takes
-                    .get(*a)
-                    .partial_cmp(&binary.takes.get(*b))
-                    .unwrap_or(Ordering::Equal)
-            });
+            let takes = |test: &str| binary.takes.get(test).copied().unwrap_or_default();
+            tests.sort_by(|a, b| takes(a).total_cmp(&takes(b)));
             for test in tests {
                 if let Some(outcome) = binary.run(id, &[test])? {
                     return Ok(Some(outcome));

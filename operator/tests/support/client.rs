@@ -71,13 +71,13 @@ impl Client {
         }
     }
 
-    /// A field of INFO.
     /// What is scheduled comes to be in progress, perhaps between these two questions: in this order.
     pub(crate) fn rewrites_its_log(&mut self) -> bool {
         let mut is = |field| self.info(field).as_deref() != Some("0");
         is("aof_rewrite_scheduled") || is("aof_rewrite_in_progress")
     }
 
+    /// A field of INFO.
     pub(crate) fn info(&mut self, field: &str) -> Option<String> {
         let info = self.call(&["INFO", "everything"]);
         let line = info.lines().find_map(|line| line.strip_prefix(&format!("{field}:")));
