@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// No test takes longer.
+/// No test of a few cases takes longer.
 const TEST_LIMIT: Duration = Duration::from_secs(240);
 
 /// So many lines of each operator's log are shown after a failure.
@@ -35,9 +35,14 @@ pub enum Needs {
 
 /// Runs a test in a namespace of its own and deletes that; the next test does not wait until it is gone.
 pub fn run(id: &str, needs: Needs, test: impl AsyncFnOnce(&Space) -> Result<()>) -> Result<()> {
+    run_within(TEST_LIMIT, id, needs, test)
+}
+
+/// As [`run`], for a test of many cases.
+pub fn run_within(limit: Duration, id: &str, needs: Needs, test: impl AsyncFnOnce(&Space) -> Result<()>) -> Result<()> {
     on_cluster(id, needs, async |cluster| {
         let space = Space::create(cluster, &format!("e2e-{id}-{}", std::process::id())).await?;
-        let outcome = judged(id, &space, Box::pin(test(&space))).await;
+        let outcome = judged(limit, id, &space, Box::pin(test(&space))).await;
         outcome.and(space.delete().await)
     })
 }
@@ -48,7 +53,7 @@ pub fn run_lent(id: &str, needs: Needs, test: impl AsyncFnOnce(&Subject) -> Resu
     on_cluster(id, needs, async |cluster| {
         let loan = lent::borrow(cluster, id).await?;
         let redis = &loan.redis;
-        let outcome = judged(id, &redis.space, Box::pin(test(redis))).await;
+        let outcome = judged(TEST_LIMIT, id, &redis.space, Box::pin(test(redis))).await;
         if outcome.is_err() {
             redis.space.delete().await?;
         }
@@ -71,11 +76,16 @@ fn on_cluster(id: &str, needs: Needs, test: impl AsyncFnOnce(&Cluster) -> Result
 
 /// Within its limit; how long it took, and everything worth knowing if it failed. On the heap, for unoptimised a test may be
 /// more than a thread's stack.
-async fn judged(id: &str, space: &Space, test: Pin<Box<impl Future<Output = Result<()>>>>) -> Result<()> {
+async fn judged(
+    limit: Duration,
+    id: &str,
+    space: &Space,
+    test: Pin<Box<impl Future<Output = Result<()>>>>,
+) -> Result<()> {
     let begun = Instant::now();
-    let outcome = timeout(TEST_LIMIT, test).await;
+    let outcome = timeout(limit, test).await;
     let outcome = outcome
-        .with_context(|| format!("{id} did not end within {TEST_LIMIT:?}"))
+        .with_context(|| format!("{id} did not end within {limit:?}"))
         .flatten();
     println!("{id}: {:.1} s", begun.elapsed().as_secs_f64());
     if outcome.is_err() {

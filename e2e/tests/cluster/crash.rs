@@ -11,7 +11,7 @@ mod first_start;
 use crate::alone::without_the_deployed;
 use anyhow::{Context, Result};
 use case::{Case, Stage, Trigger};
-use e2e::harness::{Needs, run};
+use e2e::harness::{Needs, run_within};
 use e2e::local_operator::{self, Action};
 use e2e::space::Space;
 use std::env;
@@ -94,8 +94,10 @@ const FIRST_START: [Points; 8] = [
 const VERY_LATE: [Points; 2] = [&["promote.before-promote"], &["label.before-label"]];
 /// The neighbours of those.
 const VERY_LATE_TOO: [Points; 2] = [&["publish-the-new-master.before-publish"], &["label.after-label"]];
-/// All cases of a test within this, so that there is time left to bring the cluster's own operators back.
-const LIMIT: Duration = Duration::from_secs(210);
+/// Until the first case of a lane begins, and after the last one of all until the cluster's own operators are back.
+const AROUND: Duration = Duration::from_secs(60);
+/// For a case, with seven others beside it on two cores.
+const EACH: Duration = Duration::from_secs(40);
 
 type Points = &'static [&'static str];
 
@@ -116,9 +118,7 @@ fn f04_e01_the_operator_is_killed_between_any_two_steps() -> Result<()> {
         .concat(),
         chosen(cases(Trigger::Lead, &FIRST_START)),
     ];
-    run("f04", Needs::Nodes, async |space| {
-        without_the_deployed(space, async || together(space, Action::Kill, lanes).await).await
-    })
+    all("f04", Action::Kill, lanes)
 }
 
 #[test]
@@ -142,9 +142,18 @@ fn f14_f19_o07_a_late_operator_does_no_harm() -> Result<()> {
         .concat(),
         chosen(cases(Trigger::Lead, &FIRST_START)),
     ];
-    run("f14", Needs::Nodes, async |space| {
-        without_the_deployed(space, async || together(space, Action::Stop, lanes).await).await
+    all("f14", Action::Stop, lanes)
+}
+
+fn all(id: &str, action: Action, lanes: [Vec<Case>; 4]) -> Result<()> {
+    let longest = lanes.iter().map(|cases| limit(cases)).max().unwrap_or_default();
+    run_within(longest + AROUND, id, Needs::Nodes, async |space| {
+        without_the_deployed(space, async || together(space, action, lanes).await).await
     })
+}
+
+fn limit(cases: &[Case]) -> Duration {
+    AROUND + EACH * u32::try_from(cases.len()).unwrap_or(u32::MAX)
 }
 
 /// These if everything is asked for; else none.
@@ -175,7 +184,7 @@ async fn together(space: &Space, action: Action, lanes: [Vec<Case>; 4]) -> Resul
             }
             Ok(())
         };
-        lane(space, name, play).await
+        lane(space, name, limit(cases), play).await
     };
     let [a, b, c, starts] = &lanes;
     let start = async |space: &Space| first_start::run(space, action, starts).await;
@@ -184,17 +193,17 @@ async fn together(space: &Space, action: Action, lanes: [Vec<Case>; 4]) -> Resul
         Box::pin(one("a", a)),
         Box::pin(one("b", b)),
         Box::pin(one("c", c)),
-        Box::pin(lane(space, "start", start)),
+        Box::pin(lane(space, "start", limit(starts), start)),
     );
     outcomes.0.and(outcomes.1).and(outcomes.2).and(outcomes.3)
 }
 
 /// Plays in a new namespace, and says at once what failed: the other lanes go on.
-async fn lane(space: &Space, name: &str, play: impl AsyncFnOnce(&Space) -> Result<()>) -> Result<()> {
+async fn lane(space: &Space, name: &str, limit: Duration, play: impl AsyncFnOnce(&Space) -> Result<()>) -> Result<()> {
     let space = Space::create(&space.cluster, &format!("{}-{name}", space.name)).await?;
-    let outcome = timeout(LIMIT, play(&space)).await;
+    let outcome = timeout(limit, play(&space)).await;
     let outcome = outcome
-        .with_context(|| format!("the cases did not end within {LIMIT:?}"))
+        .with_context(|| format!("the cases did not end within {limit:?}"))
         .flatten();
     if let Err(error) = &outcome {
         println!("{}{error:#}", local_operator::logs(&space)?);

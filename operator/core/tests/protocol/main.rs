@@ -20,6 +20,7 @@ mod histories;
 mod info;
 mod laws;
 mod members;
+mod one_thing;
 mod patience;
 mod priority;
 mod promotion;
