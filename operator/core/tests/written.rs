@@ -1,10 +1,10 @@
 //! What users, images and the API server write, as the core reads it.
 
 use k8s_openapi::ByteString;
-use redis_operator_core::api::{RedisSpec, SecretKeyRef};
+use redis_operator_core::api::{Redis, RedisSpec, SecretKeyRef};
 use redis_operator_core::config::{check, persistence, render};
 use redis_operator_core::credentials::{application_password, replication_acl};
-use redis_operator_core::resources::differs;
+use redis_operator_core::resources::{self, differs};
 use redis_operator_core::version::obstacle;
 use serde_json::json;
 
@@ -56,6 +56,34 @@ fn a_quantity_is_the_same_in_every_suffix() {
         assert!(
             differs(&spec(a), &spec(&b.replacen('1', "2", 1))),
             "{a} is more or less"
+        );
+    }
+}
+
+#[test]
+fn what_the_api_server_leaves_out_is_nothing_of_its_kind() {
+    for nothing in [json!(null), json!(false), json!(0), json!(""), json!([]), json!({})] {
+        assert!(!differs(&json!({ "field": nothing }), &json!({})), "{nothing}");
+    }
+    for something in [json!(true), json!(5), json!("text"), json!([1]), json!({ "inner": 1 })] {
+        assert!(differs(&json!({ "field": something }), &json!({})), "{something}");
+    }
+}
+
+#[test]
+fn a_priority_past_the_schema_is_refused() {
+    let refused = |priority: i32| {
+        let mut spec = RedisSpec::new("redis:7.0");
+        spec.priorities = serde_json::from_value(json!([{ "priority": priority, "ordinals": [0] }])).unwrap();
+        let refusal = resources::check(&Redis::new("shop", spec)).err();
+        refusal.map(|it| it.message)
+    };
+    assert_eq!((refused(0), refused(1_000)), (None, None));
+    for priority in [-1, 1_001] {
+        let message = refused(priority).unwrap();
+        assert!(
+            message.starts_with(&format!("spec.priorities: {priority} is no priority")),
+            "{message}"
         );
     }
 }

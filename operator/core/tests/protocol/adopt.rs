@@ -1,8 +1,9 @@
 //! A master serves although the record does not say so, or there is no readable record.
 
-use crate::world::{Disk, Mood, World, pod_name, reasons};
+use crate::world::{Disk, Link, Mood, World, pod_name, reasons};
 use redis_operator_core::plan::Reason;
 use redis_operator_core::record::Phase;
+use redis_operator_core::replication::NOWHERE;
 use serde_json::json;
 use std::time::Duration;
 
@@ -301,4 +302,40 @@ fn e19_one_that_was_promoted_from_the_same_place_is_adopted_and_from_no_other() 
         "it took what the recorded one never had{}",
         world.story()
     );
+}
+
+/// The master ended, one member is away with all that was written, and another one was made a master of nothing, to which
+/// the third was led: in sync with it, or never linked to it.
+fn made_of_nothing(linked: bool, id: &str) -> World {
+    let mut world = World::healthy(4);
+    world.kill(0);
+    world.isolated.insert(pod_name(3));
+    let user = world.server(2).attaches_as.clone();
+    let it = world.server_mut(1);
+    it.users.insert(user);
+    it.backlog = true;
+    (it.master, it.id, it.id2, it.forked_at) = (true, "of nothing".to_owned(), None, None);
+    (it.host, it.link) = (NOWHERE.0.to_owned(), Link::Down(None));
+    let it = world.server_mut(2);
+    (it.placed, it.offset, it.id) = (false, 0, id.to_owned());
+    it.data.clear();
+    if !linked {
+        world.cut.insert((pod_name(2), pod_name(1)));
+    }
+    world.follow_by_hand(2, 1);
+    world.settle_for(Duration::from_secs(20));
+    world
+}
+
+#[test]
+fn e19_a_master_of_another_history_is_adopted_only_with_somebody_who_is_in_sync_with_it() {
+    assert_eq!(made_of_nothing(true, "its own").published(), Some(1));
+    for id in ["its own", "of nothing"] {
+        let mut world = made_of_nothing(false, id);
+        assert_eq!(world.published(), Some(0), "{}", world.story());
+        world.isolated.clear();
+        world.settle();
+        assert_eq!(world.published(), Some(3), "{}", world.story());
+        world.assert_nothing_lost();
+    }
 }

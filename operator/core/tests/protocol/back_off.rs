@@ -130,6 +130,13 @@ fn r05_a_pod_of_a_spec_before_that_cannot_run_makes_room_for_the_next() {
     assert!(but(&|_| {}));
     assert!(!but(&|seen| name(seen, 2)), "it may hold what a member holds");
     assert!(
+        !but(&|seen| {
+            name(seen, 2);
+            seen.desired.volumes = true;
+        }),
+        "its volume may, and somebody lives who waits for it"
+    );
+    assert!(
         !but(&|seen| seen.instances.get_mut(&pod).unwrap().outdated = false),
         "of the present spec"
     );

@@ -56,6 +56,10 @@ fn e11_whoever_is_named_without_data_takes_nobodys_place() {
     );
     let foreign = |note: &&Note| note.reason == Reason::ForeignData;
     assert_eq!(plan.notes.iter().filter(foreign).count(), 2, "{plan:?}");
+    // nor later, when it holds something
+    assert!(world.write());
+    world.settle();
+    assert_eq!((world.server(0).data.len(), world.server(1).data.len()), (1, 2));
 }
 
 #[test]

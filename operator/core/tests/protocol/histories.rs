@@ -168,15 +168,38 @@ fn e22_a_master_of_two_terms_ago_does_not_hide_what_the_volumes_hold() {
 
 #[test]
 fn e23_a_master_of_another_history_is_adopted_where_nobody_holds_the_recorded_one() {
+    for remembers in [false, true] {
+        let mut world = World::healthy(3);
+        let recorded = world.record().id;
+        (0..3).for_each(|ordinal| world.restart(ordinal));
+        let server = world.server_mut(1);
+        (server.data, server.placed, server.offset) = (vec![901], true, 700);
+        if remembers {
+            // its place in the recorded history, and nothing that was written
+            let server = world.server_mut(2);
+            (server.id, server.placed, server.offset) = (recorded, true, 5);
+        }
+        world.promote_by_hand(1);
+        world.settle();
+        assert_eq!(world.master(), 1);
+        assert_eq!(
+            (world.record().reason.as_str(), world.server(2).data.as_slice()),
+            ("Adopted", &[901][..])
+        );
+    }
+}
+
+#[test]
+fn e23_a_master_of_another_history_is_not_adopted_before_it_can_be_told_anything() {
     let mut world = World::healthy(3);
     (0..3).for_each(|ordinal| world.restart(ordinal));
-    let server = world.server_mut(1);
-    (server.data, server.placed, server.offset) = (vec![901], true, 700);
     world.promote_by_hand(1);
+    world.operator.withheld.insert(pod_name(1));
+    world.new_operator();
+    let before = world.record().term;
     world.settle();
-    assert_eq!(world.master(), 1);
-    assert_eq!(
-        (world.record().reason.as_str(), world.server(2).data.as_slice()),
-        ("Adopted", &[901][..])
-    );
+    assert_eq!(world.record().term, before, "{}", world.story());
+    world.operator.withheld.clear();
+    world.settle();
+    assert_eq!((world.master(), world.record().reason.as_str()), (1, "Adopted"));
 }

@@ -195,6 +195,27 @@ fn e15_a_pod_that_had_a_copy_has_nothing_of_its_own_unless_the_master_lost_every
 }
 
 #[test]
+fn e14_a_word_that_has_nothing_to_decide_is_used_up_and_one_that_has_is_not() {
+    let used = |change: &dyn Fn(&mut Observed)| {
+        let seen = but(healthy(3), |seen| {
+            seen.desired.elect = Some(pod_name(1));
+            change(seen);
+        });
+        let plan = decide(&seen);
+        next(&plan).is_some_and(|next| next.elected == Some(pod_name(1)))
+    };
+    assert!(used(&|_| {}));
+    assert!(!used(&|seen| {
+        estrange(seen, 2);
+        record(seen).copies.remove(&pod_name(2));
+        instance(seen, 2).label = None;
+        record(seen).quorum = 0;
+        answer_mut(seen, 0).guard = 0;
+        answer_mut(seen, 2).replication.id = "of another life".to_owned();
+    }));
+}
+
+#[test]
 fn d12_only_one_that_joins_without_a_link_and_without_a_sync_is_linkless() {
     let linkless = |change: &dyn Fn(&mut Observed)| {
         let mut memory = Memory::default();

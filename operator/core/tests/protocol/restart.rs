@@ -333,3 +333,74 @@ fn e22_the_last_master_alone_holds_data_and_has_lost_its_id() {
     assert_eq!(world.master(), 0);
     assert_eq!(world.server(2).data.len(), 5);
 }
+
+/// All end at once, and begin again with what their disks hold after `change`.
+fn restarted(disk: Disk, change: impl Fn(&mut World)) -> World {
+    let mut world = World::healthy_on(3, disk);
+    (0..3).for_each(|ordinal| world.kill(ordinal));
+    change(&mut world);
+    (0..3).for_each(|ordinal| world.start(ordinal));
+    world.settle();
+    world
+}
+
+#[test]
+fn e22_where_nobody_has_anything_and_nobody_is_away_it_begins_anew() {
+    let mut world = restarted(Disk::Rdb, |world| world.disks.clear());
+    assert_eq!(world.master(), 0);
+    assert!(world.write());
+    // in memory nobody who is away can hold anything either
+    let mut world = World::healthy(3);
+    (0..3).for_each(|ordinal| world.vanish(ordinal));
+    world.pending.insert(2);
+    world.settle();
+    assert_eq!(world.published(), Some(0), "{}", world.story());
+}
+
+/// Logs keep no place in a history; whoever was master last wrote more than any other.
+#[test]
+fn e22_with_logs_the_last_master_goes_on_though_another_one_holds_less() {
+    let mut world = restarted(Disk::Aof, |world| drop(world.disks.get_mut(&1).unwrap().data.pop()));
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.server(1).data.len(), 5);
+}
+
+/// What clients wrote on the former master after its successor was promoted is no part of the recorded history.
+#[test]
+fn e22_of_the_history_before_only_what_precedes_the_promotion_counts() {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    world.kill(0);
+    world.until(|world| world.published() == Some(1));
+    world.start(0);
+    world.settle();
+    let record = world.record();
+    let (before, end) = (record.previous_id.unwrap(), record.promoted_at);
+    (0..3).for_each(|ordinal| world.kill(ordinal));
+    for (ordinal, keys, offset) in [(0, 6, end + 10), (1, 3, end - 20), (2, 4, end - 10)] {
+        let saved = world.disks.get_mut(&ordinal).unwrap();
+        (saved.data, saved.place) = ((0..keys).collect(), Some((before.clone(), offset)));
+    }
+    (0..3).for_each(|ordinal| world.start(ordinal));
+    world.settle();
+    assert_eq!(world.published(), Some(2), "{}", world.story());
+}
+
+/// It was named where nobody held anything; the volume of one that had a copy once comes after the first write.
+#[test]
+fn e13_a_volume_that_comes_late_is_not_wiped_for_what_began_anew() {
+    let mut world = World::healthy_on(3, Disk::Aof);
+    (0..3).for_each(|ordinal| world.vanish(ordinal));
+    for ordinal in [0, 2] {
+        world.disks.remove(&ordinal);
+    }
+    world.pending.insert(1);
+    world.desired.elect = Some(pod_name(0));
+    world.settle();
+    assert_eq!(world.published(), Some(0), "{}", world.story());
+    assert!(world.write());
+    world.settle();
+    world.pending.clear();
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::ForeignData], "{}", world.story());
+    assert_eq!(world.server(1).data.len(), 5);
+}

@@ -511,3 +511,17 @@ fn e26_one_that_comes_into_sync_before_it_is_frozen_is_counted() {
     world.settle_for(Duration::from_secs(10));
     world.assert_nothing_lost();
 }
+
+/// Nobody's word is needed to take writes where no guard is on: cut off, it would go on.
+#[test]
+fn a_full_replica_does_not_replace_a_master_whose_guard_is_not_on_yet() {
+    let mut world = World::new(2, crate::world::Disk::Memory);
+    let full = |world: &World| world.record().at(Stage::Full).next().is_some();
+    world.until(|world| world.record.is_some() && full(world));
+    world.observe();
+    assert_eq!((world.record().quorum, world.server(0).guard), (0, 0));
+    world.isolated.insert(pod_name(0));
+    let plan = assert_term_stays(&mut world, ms(60_000));
+    let said: Vec<_> = plan.notes.iter().map(|note| note.message.as_str()).collect();
+    assert!(said.join(" ").contains("write guard was not on yet"), "{said:?}");
+}

@@ -1,8 +1,9 @@
 //! First start: there is no record.
 
 use crate::world::{Disk, Mood, Server, World, pod_name, reasons};
-use redis_operator_core::observed::Paused;
-use redis_operator_core::plan::Reason;
+use redis_operator_core::decide::decide;
+use redis_operator_core::observed::{Paused, Reach};
+use redis_operator_core::plan::{Reason, Step};
 use std::time::Duration;
 
 #[test]
@@ -113,6 +114,7 @@ fn e23_no_record_and_a_master_that_is_not_connected_yet_elects_nobody() {
     world.new_operator();
     world.settle();
     assert!(!world.server(1).master && world.server(1).is_linked());
+    assert!(world.record.is_none(), "nor is it adopted");
     world.operator.withheld.clear();
     world.settle();
     assert_eq!(world.master(), 0);
@@ -153,4 +155,25 @@ fn e13_a_volume_that_comes_late_is_not_wiped() {
         assert_eq!(reasons(&plan), [Reason::ForeignData], "{disk:?}{}", world.story());
         assert_eq!(world.server(3).data.len(), 5);
     }
+}
+
+/// A pod of a spec before that cannot run keeps nobody waiting, unless it may hold what no volume keeps.
+#[test]
+fn e23_a_pod_of_a_spec_before_that_cannot_run_is_replaced_unless_it_ran_without_a_volume() {
+    let replaced = |has_run: bool, on_volume: bool, answered: bool| {
+        let mut world = World::new(3, Disk::Memory);
+        let mut seen = world.observe();
+        seen.desired.volumes = on_volume;
+        let pod = seen.instances.get_mut(&pod_name(1)).unwrap();
+        (pod.outdated, pod.trouble) = (true, Some("it crashes".to_owned()));
+        pod.reach = Reach::Untried;
+        pod.container.id = pod.container.id.take().filter(|_| has_run);
+        pod.last = pod.last.take().filter(|_| answered);
+        let plan = decide(&seen);
+        plan.steps.iter().any(|step| matches!(step, Step::DeletePod { .. }))
+    };
+    assert!(replaced(false, false, true), "no process ever ran in it");
+    assert!(replaced(true, true, true), "its volume stays");
+    assert!(replaced(true, false, false), "it never answered");
+    assert!(!replaced(true, false, true));
 }
