@@ -209,8 +209,6 @@ fn e14_a_word_that_has_nothing_to_decide_is_used_up_and_one_that_has_is_not() {
         estrange(seen, 2);
         record(seen).copies.remove(&pod_name(2));
         instance(seen, 2).label = None;
-        record(seen).quorum = 0;
-        answer_mut(seen, 0).guard = 0;
         answer_mut(seen, 2).replication.id = "of another life".to_owned();
     }));
 }
@@ -259,8 +257,8 @@ fn r18_nobody_who_is_full_leaves_while_another_one_joins() {
             if joins {
                 stage(seen, 1, Stage::Joining, false);
                 answer_mut(seen, 1).replication.offset -= 10;
-                let quorum = of(seen).quorum;
-                answer_mut(seen, 0).guard = quorum;
+                record(seen).quorum = 1;
+                answer_mut(seen, 0).guard = 1;
             }
         });
         let plan = decide(&seen);
@@ -455,9 +453,18 @@ fn d01_a_refused_master_has_ended_for_as_long_as_its_witnesses_said_so_once() {
 
 #[test]
 fn f02_what_members_heard_is_remembered_for_this_master_and_these_members() {
-    let seen = healthy(3);
+    let seen = but(healthy(4), |seen| {
+        let upstream = answer_mut(seen, 3).replication.upstream.as_mut().unwrap();
+        (upstream.host, upstream.port, upstream.link_up) = (NOWHERE.0.to_owned(), NOWHERE.1, false);
+    });
     let mut memory = Memory::default();
     memory.note(&seen);
+    assert_eq!(memory.frozen.len(), 1);
+    let mut thawed = memory.clone();
+    thawed.note(&but(seen.clone(), |seen| {
+        drop(record(seen).members.remove(&pod_name(3)))
+    }));
+    assert!(thawed.frozen.is_empty());
     let runs = |memory: &Memory| memory.heard.len();
     assert_eq!(runs(&memory), 2);
     // one that is away for a moment
@@ -518,10 +525,10 @@ fn by_hand_it_is_said_what_a_switchover_waits_for() {
 
 /// Somebody is frozen since an election that ended, which is all that is under way.
 #[test]
-fn by_hand_paused_altogether_nobody_leaves_a_cordoned_node() {
+fn by_hand_paused_altogether_no_switchover_is_begun() {
     let seen = but(healthy(3), |seen| {
         seen.desired.paused = Paused::All;
-        instance(seen, 0).evacuating = Some("cordoned".to_owned());
+        instance(seen, 0).deleting = true;
         let upstream = answer_mut(seen, 2).replication.upstream.as_mut().unwrap();
         (upstream.host, upstream.port, upstream.link_up) = (NOWHERE.0.to_owned(), NOWHERE.1, false);
     });
@@ -599,6 +606,7 @@ mod rolls {
                 estrange(seen, 3);
                 instance(seen, 3).label = None;
                 stale(seen, 3);
+                stale(seen, 1);
                 record(seen).quorum = 1;
                 answer_mut(seen, 0).guard = 1;
             }))
@@ -613,7 +621,7 @@ mod rolls {
             stale(seen, 1);
             stale(seen, 2);
             change(seen);
-            let target = record(seen).at(Stage::Full).count() / 2;
+            let target = record(seen).at(Stage::Full).count().div_ceil(2);
             let target = u32::try_from(target).unwrap();
             record(seen).quorum = target;
             answer_mut(seen, 0).guard = target;

@@ -357,6 +357,21 @@ fn by_hand_paused_altogether_a_restart_that_has_begun_is_ended() {
     assert!(phases.contains(&Phase::Promoting), "{phases:?}");
 }
 
+/// Whoever was chosen to go on ends before it is promoted, and begins again.
+#[test]
+fn by_hand_paused_altogether_a_restart_whose_chosen_one_restarts_is_ended() {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    (0..3).for_each(|ordinal| world.kill(ordinal));
+    (0..3).for_each(|ordinal| world.start(ordinal));
+    world.until(|world| world.record().phase == Phase::Promoting);
+    world.desired.paused = Paused::All;
+    (0..3).for_each(|ordinal| world.restart(ordinal));
+    world.settle();
+    assert_eq!(world.record().phase, Phase::Steady, "{}", world.story());
+    assert!(world.write());
+    world.assert_nothing_lost();
+}
+
 #[test]
 fn by_hand_paused_altogether_a_switchover_that_waits_is_given_up() {
     let mut world = World::healthy(3);
