@@ -8,7 +8,7 @@ use crate::observer::PUBLISHED;
 use crate::reign::TwoMasters;
 use crate::subject::Settled;
 use anyhow::{Result, ensure};
-use redis_operator_core::api::LastFailover;
+use redis_operator_core::api::MasterChange;
 use std::time::Duration;
 
 /// What one writer has to say.
@@ -100,9 +100,15 @@ impl Verdict {
         Some(Duration::from_micros(at.saturating_sub(self.fault)))
     }
 
-    /// What the operator says about it.
-    pub fn last_failover(&self) -> Option<&LastFailover> {
+    /// What the operator says about a master that was replaced.
+    pub fn last_failover(&self) -> Option<&MasterChange> {
         self.after.redis.status.as_ref()?.last_failover.as_ref()
+    }
+
+    /// What the operator says about a master that handed over, unless that was another one.
+    pub fn last_switchover(&self) -> Option<&MasterChange> {
+        let last = self.after.redis.status.as_ref()?.last_switchover.as_ref()?;
+        (last.term == i64::try_from(self.after.record.term).ok()).then_some(last)
     }
 
     /// What no fault may do: lose what WAIT acknowledged, invent or repeat a value, or make two masters.

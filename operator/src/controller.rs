@@ -204,9 +204,10 @@ impl Scene for Leading<'_> {
 
     fn told(&mut self, seen: &Observed, _: &Plan, step: &Step, done: &Done) {
         let context = self.context;
-        context
-            .metrics
-            .called(step.name(), done.as_ref().map_or_else(Failure::label, |()| "ok"));
+        if step.server().is_some() {
+            let outcome = done.as_ref().map_or_else(Failure::label, |()| "ok");
+            context.metrics.called(step.name(), outcome);
+        }
         let Some(redis) = self.redis.as_ref().filter(|_| done.is_ok()) else {
             return;
         };

@@ -230,7 +230,10 @@ fn trouble(namespace: &str, change: Change) -> Option<Trouble> {
             );
             ("NameTaken", message)
         }
-        Outcome::Failed(error) => ("ObjectRefused", error.to_string()),
+        Outcome::Failed(error) => (
+            "ObjectRefused",
+            format!("{error}. Change the spec, or what refuses it (rights, a quota, a webhook); it is tried again"),
+        ),
     };
     Some(Trouble {
         reason: reason.to_owned(),

@@ -97,7 +97,7 @@ impl Metrics {
             server_calls: IntCounterVec::new(
                 Opts::new(
                     "redis_operator_server_calls_total",
-                    "Calls to instances, by verb and outcome",
+                    "Commands of plans to instances, by verb and outcome",
                 ),
                 &["verb", "outcome"],
             )?,

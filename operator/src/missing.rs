@@ -75,7 +75,7 @@ pub async fn label(
             Err(error) => troubles.push(Trouble {
                 reason: "LabelsLost".to_owned(),
                 message: format!(
-                    "{name} runs a server of this Redis and has lost labels, and they cannot be set again: {error}"
+                    "{name} runs a server of this Redis and has lost labels, and they cannot be set again: {error}. Has the operator its rights (manifests/20-rbac.yaml), and does a webhook refuse? It is tried again"
                 ),
             }),
         }

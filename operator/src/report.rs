@@ -25,7 +25,7 @@ pub async fn report(
     plan: &Plan,
     troubles: &[Trouble],
 ) -> Result<(), Error> {
-    let status = status(redis, seen, plan, troubles, held.telling.last_failover().cloned());
+    let status = status(redis, seen, plan, troubles, held.telling.last());
     let conditions = status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str()));
     context.metrics.conditions(&resource.full_name, conditions);
     held.telling.status(&context.events, redis, &status);
@@ -56,7 +56,7 @@ fn explicit(status: &RedisStatus) -> Result<Value, Error> {
     let mut value = serde_json::to_value(status).map_err(|error| Error::Unexpected(error.to_string()))?;
     if let Value::Object(fields) = &mut value {
         fields.remove("record");
-        for name in ["master", "lastFailover", "switchover", "restart"] {
+        for name in ["master", "lastFailover", "lastSwitchover", "switchover", "restart"] {
             fields.entry(name).or_insert(Value::Null);
         }
         fields.entry("instances").or_insert_with(|| json!([]));

@@ -3,10 +3,11 @@
 use crate::events::{Events, Kind};
 use crate::trace::{Cause, Replaced, Trace};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use redis_operator_core::api::{Answer, LastFailover, Redis, RedisStatus};
+use redis_operator_core::api::{Answer, Redis, RedisStatus};
 use redis_operator_core::observed::{Instance, Moment, Observed};
 use redis_operator_core::plan::{Reason, Step};
 use redis_operator_core::record::Record;
+use redis_operator_core::status::Change;
 
 /// What was told of one resource, and the failover under way. Lost with the process: then the resource's status says what
 /// was told before.
@@ -23,9 +24,14 @@ impl Telling {
         self.trace.observe(seen);
     }
 
-    /// The last failover that this process completed.
-    pub fn last_failover(&self) -> Option<&LastFailover> {
-        self.last.as_ref().map(|last| &last.told)
+    /// The last change of master that this process completed.
+    pub fn last(&self) -> Option<Change> {
+        let last = self.last.as_ref()?;
+        let told = last.told.clone();
+        Some(match last.cause {
+            Some(_) => Change::Failover(told),
+            None => Change::Switchover(told),
+        })
     }
 
     /// What had befallen its master; none if it was planned, or there was none.
@@ -96,10 +102,11 @@ fn tell_failover(events: &Events, redis: &Redis, last: &Replaced) {
         let note = format!("{to} took over from {from}, {millis} ms after {from} had stopped taking writes");
         events.tell(redis, Kind::Normal, "SwitchedOver", "Switchover", note);
     } else {
-        let note = format!(
-            "{to} replaced {from} {millis} ms after the fault was noticed; at most {} bytes of its stream are missing",
-            last.told.bytes_possibly_lost.unwrap_or_default()
-        );
+        let missing = match last.told.bytes_possibly_lost {
+            Some(bytes) => format!("{bytes} bytes of its stream, as its last answer showed it, are missing"),
+            None => "how much of its stream is missing is not known".to_owned(),
+        };
+        let note = format!("{to} replaced {from} {millis} ms after the fault was noticed; {missing}");
         events.tell(redis, Kind::Warning, "FailedOver", "Failover", note);
     }
 }

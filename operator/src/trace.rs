@@ -1,6 +1,6 @@
 //! The timeline of a failover, from the notice to the publication.
 
-use redis_operator_core::api::LastFailover;
+use redis_operator_core::api::MasterChange;
 use redis_operator_core::decide::{Master, View};
 use redis_operator_core::observed::{Moment, Observed};
 use redis_operator_core::plan::Step;
@@ -60,7 +60,7 @@ impl Cause {
 /// A change of master that is complete.
 pub struct Replaced {
     /// What is told of it.
-    pub told: LastFailover,
+    pub told: MasterChange,
     /// From the notice to the publication.
     pub took: Duration,
     /// What had befallen the master; none if somebody planned it.
@@ -74,7 +74,7 @@ struct Noticed {
     from: String,
     run_id: String,
     heard: Option<Moment>,
-    offset: u64,
+    offset: Option<u64>,
 }
 
 impl Trace {
@@ -96,7 +96,7 @@ impl Trace {
         if serves || self.noticed.is_some() {
             return;
         }
-        let cause = Cause::of(&now).filter(|_| record.phase == Phase::Steady);
+        let cause = Cause::of(&now).filter(|_| matches!(record.phase, Phase::Steady | Phase::Switching));
         let instance = seen
             .instances
             .get(&master.pod)
@@ -111,7 +111,7 @@ impl Trace {
             from: master.pod.clone(),
             run_id: master.run_id.clone(),
             heard: last.map(|last| last.asked),
-            offset: last.map(|last| last.replication.offset).unwrap_or_default(),
+            offset: last.map(|last| last.replication.offset),
         });
     }
 
@@ -126,8 +126,9 @@ impl Trace {
                     return None;
                 };
                 let (took, cause) = (now.since(noticed.at), noticed.cause);
-                let claimed = record.claim.as_ref().map_or(noticed.offset, |claim| claim.offset);
-                let told = LastFailover {
+                let claimed = record.claim.as_ref().map(|claim| claim.offset);
+                let missing = |(shown, claimed): (u64, u64)| i64::try_from(shown.saturating_sub(claimed)).ok();
+                let told = MasterChange {
                     reason: Some(record.reason.clone()),
                     from: Some(noticed.from),
                     to: Some(to.pod.clone()),
@@ -137,7 +138,7 @@ impl Trace {
                     elected_ms: self.elected.map(|at| millis(at.since(noticed.at))),
                     promoted_ms: self.promoted.map(|at| millis(at.since(noticed.at))),
                     published_ms: Some(millis(took)),
-                    bytes_possibly_lost: i64::try_from(noticed.offset.saturating_sub(claimed)).ok(),
+                    bytes_possibly_lost: noticed.offset.zip(claimed).and_then(missing),
                 };
                 let planned = record.reason.starts_with("Switchover");
                 let cause = (!planned).then_some(cause);

@@ -144,7 +144,7 @@ const CORE: &[Line] = &[
     (
         Rule::Core(Core::Departed),
         "departed",
-        "forced_ended",
+        "",
         "a pod object that is gone proves nothing by itself",
     ),
     (

@@ -117,7 +117,7 @@ fn e18_a_master_leaves_a_cordoned_node() -> Result<()> {
             "a pod was replaced"
         );
         let last = verdict
-            .last_failover()
+            .last_switchover()
             .and_then(|last| last.reason.clone())
             .unwrap_or_default();
         ensure!(last.starts_with("Switchover"), "{last}");

@@ -107,7 +107,9 @@ fn r17_all_pods_that_are_deleted_at_once_go_at_once() -> Result<()> {
 
 fn ensure_handed_over(verdict: &Verdict, limit: Duration) -> Result<()> {
     println!("{}", verdict.line());
-    let last = verdict.last_failover().context("status.lastFailover is empty")?;
+    let last = verdict
+        .last_switchover()
+        .context("status.lastSwitchover tells of another one")?;
     let reason = last.reason.clone().unwrap_or_default();
     ensure!(reason.starts_with("Switchover"), "it was no switchover: {reason}");
     verdict.ensure_smooth(limit)

@@ -1,13 +1,14 @@
 //! What the operator tells people: status and conditions, computed from an observation and its plan.
 
-use crate::api::{Answer, Instance as Row, LastFailover, Redis, RedisStatus};
+mod facts;
+
+use crate::api::{Answer, Instance as Row, MasterChange, Redis, RedisStatus};
 use crate::conditions::{Wanted, merge};
-use crate::decide::{View, paused};
 use crate::names;
 use crate::observed::{Instance, Observed, Paused, Reach};
-use crate::plan::{Plan, Reason};
-use crate::record::{Phase, Record, Stage};
-use crate::version::NEEDED;
+use crate::plan::Plan;
+use crate::record::{Record, Stage};
+use facts::{Facts, is_busy};
 use kube::ResourceExt;
 
 /// Something that a person has to put right, found outside of the decision.
@@ -19,20 +20,28 @@ pub struct Trouble {
     pub message: String,
 }
 
+/// The latest change of master that an operator has brought to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Unplanned.
+    Failover(MasterChange),
+    /// Planned.
+    Switchover(MasterChange),
+}
+
 /// Computes the status of a resource. The record is not part of it: only the record's own writes touch that.
-pub fn status(
-    redis: &Redis,
-    seen: &Observed,
-    plan: &Plan,
-    troubles: &[Trouble],
-    last: Option<LastFailover>,
-) -> RedisStatus {
+pub fn status(redis: &Redis, seen: &Observed, plan: &Plan, troubles: &[Trouble], last: Option<Change>) -> RedisStatus {
     let before = redis.status.clone().unwrap_or_default();
     let record = seen.record.record();
     let facts = Facts::of(seen, record);
     let generation = redis.metadata.generation;
     let wanted = facts.conditions(redis, seen, plan, troubles);
     let wants = seen.desired.replicas;
+    let (last_failover, last_switchover) = match last {
+        Some(Change::Failover(it)) => (Some(it), None),
+        Some(Change::Switchover(it)) => (None, Some(it)),
+        None => (None, None),
+    };
     RedisStatus {
         observed_generation: generation,
         replicas: Some(number(seen.instances.len())),
@@ -48,7 +57,8 @@ pub fn status(
             .values()
             .map(|instance| row(seen, record, instance))
             .collect(),
-        last_failover: last.or(before.last_failover),
+        last_failover: last_failover.or(before.last_failover),
+        last_switchover: last_switchover.or(before.last_switchover),
         switchover: record.and_then(switchover),
         restart: record.and_then(|record| restart(seen, record, before.restart.as_ref(), facts.is_complete(seen))),
         conditions: merge(&before.conditions, wanted, generation, seen.clock),
@@ -103,232 +113,6 @@ pub fn tells_the_same(a: &RedisStatus, b: &RedisStatus) -> bool {
         status
     };
     still(a) == still(b)
-}
-
-/// Commands in a sentence as they can be pasted: decisions know no names, and write `redis NAME`.
-fn paste(message: &str, redis: &Redis) -> String {
-    let namespace = redis.namespace().unwrap_or_default();
-    message.replace("redis NAME", &format!("redis {} -n {namespace}", redis.name_any()))
-}
-
-/// What a person wants to know at a glance.
-struct Facts {
-    master: Option<String>,
-    published: bool,
-    ready: usize,
-    synced: usize,
-    safe_wait: i32,
-    settled: bool,
-}
-
-impl Facts {
-    fn of(seen: &Observed, record: Option<&Record>) -> Self {
-        let Some(record) = record else {
-            return Self {
-                master: None,
-                published: false,
-                ready: 0,
-                synced: 0,
-                safe_wait: 0,
-                settled: false,
-            };
-        };
-        let view = View::new(seen, record);
-        let serving = view.serving().filter(|_| record.phase == Phase::Steady);
-        let named = |uid: &String| {
-            seen.slice
-                .as_ref()
-                .is_some_and(|slice| slice.target.as_ref() == Some(uid))
-        };
-        let linked = |it: &crate::observed::Answer| it.serves && it.replication.link_is_up();
-        let synced = view
-            .living_at(Stage::Full)
-            .filter(|(_, living)| linked(living.answer))
-            .count();
-        let guard = serving.map(|(_, answer)| answer.guard);
-        Self {
-            master: serving.map(|(instance, _)| instance.pod.clone()),
-            published: serving.is_some_and(|(instance, _)| named(&instance.uid)),
-            ready: synced.saturating_add(usize::from(serving.is_some())),
-            synced,
-            safe_wait: i32::try_from(record.quorum).unwrap_or(i32::MAX),
-            settled: guard == Some(record.quorum)
-                && record.members.values().all(|member| member.stage == Stage::Full)
-                && !seen.instances.values().any(|instance| instance.stale),
-        }
-    }
-
-    /// Every wanted pod is there, made for the present spec and in sync.
-    fn is_complete(&self, seen: &Observed) -> bool {
-        self.ready >= usize::try_from(seen.desired.replicas).unwrap_or(usize::MAX) && self.settled
-    }
-
-    fn conditions(&self, redis: &Redis, seen: &Observed, plan: &Plan, troubles: &[Trouble]) -> Vec<Wanted> {
-        let wants = usize::try_from(seen.desired.replicas).unwrap_or(usize::MAX);
-        let available = self.published && self.master.is_some();
-        let surplus = seen.instances.len() > wants;
-        let complete = available && self.is_complete(seen) && !surplus && troubles.is_empty();
-        let notes = plan.notes.iter().map(|note| {
-            (
-                format!("{:?}", note.reason),
-                paste(&note.message, redis),
-                stalls(note.reason),
-            )
-        });
-        let mut why: Vec<_> = troubles
-            .iter()
-            .map(|t| (t.reason.clone(), t.message.clone(), true))
-            .collect();
-        why.extend(notes);
-        why.extend(pods(redis, seen));
-        why.extend(unreadable(seen));
-        let first = why.first().cloned();
-        let master = self.master.clone().unwrap_or_default();
-        let (reason, message) = if complete {
-            (
-                "Serving".to_owned(),
-                format!("{master} is published, {} replicas are in sync", self.synced),
-            )
-        } else if let Some((reason, message, _)) = &first {
-            (reason.clone(), message.clone())
-        } else if available {
-            (
-                "ReplicasJoining".to_owned(),
-                format!("{master} is published; {} of {wants} instances are ready", self.ready),
-            )
-        } else {
-            unavailable(seen)
-        };
-        let stalled = why.iter().find(|(_, _, stalls)| *stalls);
-        vec![
-            Wanted {
-                type_: "Ready",
-                holds: complete,
-                reason: reason.clone(),
-                message,
-            },
-            Wanted {
-                type_: "Available",
-                holds: available,
-                reason: if available { "Published".to_owned() } else { reason },
-                message: if available {
-                    format!("{master} takes writes")
-                } else {
-                    "no master is published".to_owned()
-                },
-            },
-            Wanted {
-                type_: "Paused",
-                holds: seen.desired.paused != Paused::No,
-                reason: format!("{:?}", seen.desired.paused),
-                message: paused(seen).to_owned(),
-            },
-            unprotected(redis),
-            Wanted {
-                type_: "Stalled",
-                holds: stalled.is_some(),
-                reason: stalled.map_or("GoingOn", |(reason, _, _)| reason.as_str()).to_owned(),
-                message: stalled
-                    .map_or("nothing waits for a person", |(_, message, _)| message.as_str())
-                    .to_owned(),
-            },
-        ]
-    }
-}
-
-/// Reason and message where nothing else explains it.
-fn unavailable(seen: &Observed) -> (String, String) {
-    let record = seen.record.record().filter(|record| record.master.is_some());
-    let changing = |message| ("ChangingMaster".to_owned(), message);
-    match record.map(|record| (record.phase, &record.reason)) {
-        None | Some((Phase::Steady, _)) => ("Starting".to_owned(), "no master is published yet".to_owned()),
-        Some((Phase::Switching, _)) => changing("the master hands over to another one".to_owned()),
-        Some((Phase::Electing | Phase::Promoting, why)) => changing(format!("another master is elected: {why}")),
-    }
-}
-
-/// Nothing goes on until a person, or a fault's end, changes something.
-fn stalls(reason: Reason) -> bool {
-    match reason {
-        Reason::WaitingForPods
-        | Reason::SwitchoverWaits
-        | Reason::Rolling
-        | Reason::Paused
-        | Reason::MasterOnSurplusPod => false,
-        Reason::RecordOfNewerVersion
-        | Reason::RecordUnreadable
-        | Reason::AmbiguousData
-        | Reason::MasterUnclear
-        | Reason::QuorumMissing
-        | Reason::NoCandidate
-        | Reason::ForeignData
-        | Reason::MemberWithoutLink
-        | Reason::TwoMasters
-        | Reason::RollStuck
-        | Reason::RollRefused
-        | Reason::AnnotationUnclear => true,
-    }
-}
-
-fn unprotected(redis: &Redis) -> Wanted {
-    let holds = redis.spec.password.is_none();
-    let (reason, message) = if holds {
-        (
-            "NoPassword",
-            "whoever reaches the pods reads and writes the data: spec.password names no Secret",
-        )
-    } else {
-        (
-            "PasswordSet",
-            "applications need the password of the Secret that spec.password names",
-        )
-    };
-    Wanted {
-        type_: "Unprotected",
-        holds,
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-    }
-}
-
-/// It is at work, and says so. Whatever else a living process says instead of an answer tells nothing of it.
-fn is_busy(said: &str) -> bool {
-    ["BUSY", "LOADING", "MASTERDOWN"]
-        .iter()
-        .any(|code| said.starts_with(code))
-}
-
-/// Instances that live and say what nobody can use: another server at the pod's address, another password, no Redis at all.
-fn unreadable(seen: &Observed) -> impl Iterator<Item = (String, String, bool)> {
-    seen.instances.values().filter_map(|instance| match &instance.reach {
-        Reach::Alive(said) if !is_busy(said) => {
-            let (pod, address) = (&instance.pod, &instance.address);
-            let message = format!(
-                "{pod} ({address}) is alive but answers {said}; nothing is done with it. Needed is {NEEDED} (spec.image) with the users of its Secret; is it this pod that answers there?"
-            );
-            Some(("InstanceUnreadable".to_owned(), message, true))
-        }
-        Reach::Alive(_) | Reach::Untried | Reach::Answers(_) | Reach::Refused { .. } | Reach::Silent { .. } => None,
-    })
-}
-
-/// Pods that cannot run, with what Kubernetes says of them.
-fn pods<'a>(redis: &'a Redis, seen: &'a Observed) -> impl Iterator<Item = (String, String, bool)> + 'a {
-    let class = redis
-        .spec
-        .storage
-        .as_ref()
-        .and_then(|storage| storage.storage_class_name.as_deref());
-    let troubled = seen.instances.values().filter(|instance| !View::is_up(instance));
-    troubled.filter_map(move |instance| {
-        let trouble = instance.trouble.as_ref()?;
-        let claim = class.filter(|_| trouble.contains("PersistentVolumeClaim"));
-        let hint = claim.map(|class| {
-            format!("; has storage class {class} (spec.storage.storageClassName) a free volume, and does it exist?")
-        });
-        let message = format!("{}: {trouble}{}", instance.pod, hint.unwrap_or_default());
-        Some(("PodFailing".to_owned(), message, true))
-    })
 }
 
 fn summary(wanted: &[Wanted]) -> String {

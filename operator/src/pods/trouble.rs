@@ -1,6 +1,6 @@
 //! What keeps a pod from running, for people.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt;
 use redis_operator_core::version::{NEEDED, is_too_old};
 
@@ -21,19 +21,39 @@ pub(super) fn trouble(pod: &Pod) -> Option<String> {
         .init_container_statuses
         .iter()
         .flatten()
-        .filter(|init| !init.ready);
+        .filter(|init| !init.ready)
+        .map(|init| (init, Origin::Init));
+    let server = super::status(pod).map(|server| (server, Origin::Server));
     inits
-        .chain(super::status(pod))
-        .find_map(|container| stuck(pod, container))
+        .chain(server)
+        .find_map(|(container, origin)| stuck(pod, container, origin))
+}
+
+/// Where a container comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Server,
+    Init,
+}
+
+impl Origin {
+    /// The field that names its image.
+    fn field(self, container: &ContainerStatus) -> String {
+        match self {
+            Self::Server => "spec.image".to_owned(),
+            Self::Init => format!("spec.initContainers, {}", container.name),
+        }
+    }
 }
 
 /// Starting is no trouble; everything else that keeps a container waiting is.
-fn stuck(pod: &Pod, container: &ContainerStatus) -> Option<String> {
+fn stuck(pod: &Pod, container: &ContainerStatus, origin: Origin) -> Option<String> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().unwrap_or("waiting");
     if ["ContainerCreating", "PodInitializing"].contains(&reason) {
         return None;
     }
+    let field = origin.field(container);
     let ended = container
         .last_state
         .as_ref()
@@ -41,25 +61,39 @@ fn stuck(pod: &Pod, container: &ContainerStatus) -> Option<String> {
     let Some(ended) = ended else {
         let words = waiting.message.as_deref().unwrap_or_default();
         return Some(format!(
-            "{reason}: {words}; check image {} (spec.image) and what it needs",
+            "{reason}: {words}; check image {} ({field}) and what it needs",
             container.image
         ));
     };
     let words = &without_hashes(ended.message.as_deref().unwrap_or_default());
     let end: String = words.chars().skip(words.chars().count().saturating_sub(300)).collect();
-    let (code, image) = (ended.exit_code, &container.image);
-    // 137: killed from outside, by the kernel for its memory or by a person. The image is not to blame.
-    let hint = if code == 137 {
-        String::new()
-    } else if let Some(version) = version(words).filter(|version| is_too_old(version)) {
-        format!(" {image} (spec.image) is version {version}; needed is {NEEDED}.")
-    } else {
-        format!(" Needed is {NEEDED}; is {image} (spec.image) one?")
-    };
+    let how = ended.reason.as_deref().filter(|how| *how != "Error");
+    let how = how.map(|how| format!(" ({how})")).unwrap_or_default();
+    let (pod, name) = (pod.name_any(), &container.name);
     Some(format!(
-        "{reason} after exit code {code}: {end} See kubectl logs --previous {}.{hint}",
-        pod.name_any()
+        "{reason} after exit code {}{how}: {end} See kubectl logs --previous pod/{pod} -c {name}.{}",
+        ended.exit_code,
+        hint(container, ended, origin, words)
     ))
+}
+
+/// What to change, as far as the end tells.
+fn hint(container: &ContainerStatus, ended: &ContainerStateTerminated, origin: Origin, words: &str) -> String {
+    let image = &container.image;
+    if ended.reason.as_deref() == Some("OOMKilled") {
+        return match origin {
+            Origin::Server => " It needs more memory than it may have: raise spec.resources.limits.memory, or lower maxmemory in spec.config; replicas in a full sync need room beside the data.".to_owned(),
+            Origin::Init => format!(" It needs more memory than {} gives it.", origin.field(container)),
+        };
+    }
+    // 137: killed from outside, by a probe or by a person. The image is not to blame.
+    if ended.exit_code == 137 || origin == Origin::Init {
+        return String::new();
+    }
+    match version(words).filter(|version| is_too_old(version)) {
+        Some(version) => format!(" {image} (spec.image) is version {version}; needed is {NEEDED}."),
+        None => format!(" Needed is {NEEDED}; is {image} (spec.image) one?"),
+    }
 }
 
 /// On one line, without the hashes of passwords that a line of the users' file has.
@@ -80,17 +114,24 @@ fn version(words: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    /// Of a pod whose server ended like this again and again.
-    fn trouble_after(image: &str, code: i32, words: &str) -> String {
-        let state = json!({ "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 5m0s" } });
-        let last = json!({ "terminated": { "exitCode": code, "message": words } });
-        let status = json!({ "name": "redis", "image": image, "imageID": "", "ready": false, "restartCount": 5,
-            "state": state, "lastState": last });
+    /// Of a pod with a container that ended like this again and again.
+    fn trouble_of(kind: &str, container: &Value) -> String {
         let metadata = json!({ "name": "redis-a-0", "uid": "u" });
-        let pod = json!({ "metadata": metadata, "status": { "containerStatuses": [status] } });
+        let pod = json!({ "metadata": metadata, "status": { kind: [container] } });
         trouble(&serde_json::from_value(pod).unwrap()).unwrap()
+    }
+
+    fn ended(name: &str, image: &str, terminated: &Value) -> Value {
+        let state = json!({ "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 5m0s" } });
+        json!({ "name": name, "image": image, "imageID": "", "ready": false, "restartCount": 5,
+            "state": state, "lastState": { "terminated": terminated } })
+    }
+
+    fn trouble_after(image: &str, code: i32, words: &str) -> String {
+        let terminated = json!({ "exitCode": code, "message": words, "reason": "Error" });
+        trouble_of("containerStatuses", &ended("redis", image, &terminated))
     }
 
     /// A server of 6.2 knows no rules that take single subcommands away, as the users' file has them, and shows the line.
@@ -122,5 +163,33 @@ mod tests {
     fn a_server_that_was_killed_does_not_blame_the_image() {
         let said = trouble_after("redis:7.0", 137, "");
         assert!(said.contains("exit code 137") && !said.contains("Needed"), "{said}");
+    }
+
+    #[test]
+    fn a_server_that_needs_more_memory_than_it_may_have_is_told_where_to_give_it() {
+        let terminated = json!({ "exitCode": 137, "reason": "OOMKilled" });
+        let said = trouble_of("containerStatuses", &ended("redis", "redis:7.0", &terminated));
+        assert!(
+            said.contains("(OOMKilled)") && said.contains("spec.resources.limits.memory"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn an_init_container_that_fails_is_not_taken_for_the_server() {
+        let terminated = json!({ "exitCode": 1, "message": "no such file", "reason": "Error" });
+        let said = trouble_of("initContainerStatuses", &ended("restore", "busybox:1", &terminated));
+        assert!(
+            said.contains("no such file See kubectl logs --previous pod/redis-a-0 -c restore."),
+            "{said}"
+        );
+        assert!(!said.contains("spec.image") && !said.contains("Needed"), "{said}");
+        let waiting = json!({ "name": "restore", "image": "busybos:1", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "waiting": { "reason": "ErrImagePull", "message": "not found" } } });
+        let said = trouble_of("initContainerStatuses", &waiting);
+        assert!(
+            said.ends_with("check image busybos:1 (spec.initContainers, restore) and what it needs"),
+            "{said}"
+        );
     }
 }

@@ -4,6 +4,7 @@ use crate::operator::{Operator, settled};
 use crate::world::{Disk, World};
 use redis_operator::trace::Cause;
 use redis_operator_core::record::Record;
+use redis_operator_core::status::Change;
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +62,9 @@ async fn d01_the_master_is_killed() {
     );
     assert_eq!(world.info(master, "sync_full"), "0");
     assert_eq!(operator.held.telling.cause(), Some(Cause::Ended));
-    let last = operator.held.telling.last_failover().cloned().unwrap();
+    let Some(Change::Failover(last)) = operator.held.telling.last() else {
+        panic!("it was planned")
+    };
     println!(
         "published {} ms after the kill (noticed by {:?} ms after its last answer, then elected {:?}, promoted {:?}, published {:?} ms); write gap {} ms",
         published.as_millis(),

@@ -112,7 +112,7 @@ impl Scene for Leading<'_> {
 
     async fn settle(&mut self, seen: &Observed, plan: &Plan) -> Result<Settled, Error> {
         let (redis, telling) = (self.world.redis(), &mut self.held.telling);
-        let status = status(&redis, seen, plan, &[], telling.last_failover().cloned());
+        let status = status(&redis, seen, plan, &[], telling.last());
         telling.status(self.events, &redis, &status);
         Ok(Settled::Done)
     }

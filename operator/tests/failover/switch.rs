@@ -1,6 +1,7 @@
 //! Planned changes of master lose nothing, plain writes included.
 
 use crate::operator::settled;
+use redis_operator_core::status::Change;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +19,9 @@ async fn r01_a_master_that_is_deleted_hands_over_and_loses_nothing() {
         world.create(master);
         world.start(master);
         operator.settle(&world, 2).await;
-        let last = operator.held.telling.last_failover().unwrap();
+        let Some(Change::Switchover(last)) = operator.held.telling.last() else {
+            panic!("none was planned")
+        };
         assert!(last.reason.as_ref().unwrap().starts_with("Switchover"), "{last:?}");
         assert_eq!(world.record().term, 2 + round);
     }

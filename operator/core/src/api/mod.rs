@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use defaults::{pod_security_context, security_context};
 pub use pod::{InitContainer, Volume};
 pub use priority::{DEFAULT_PRIORITY, MAX_PRIORITY, Priority, priority};
-pub use status::{Answer, Instance, LastFailover, RedisStatus};
+pub use status::{Answer, Instance, MasterChange, RedisStatus};
 pub use storage::{Reclaim, Storage};
 
 /// The largest number of instances of one resource: every replica is fed by the one master.

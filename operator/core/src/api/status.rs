@@ -50,9 +50,13 @@ pub struct RedisStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".into()]))]
     pub instances: Vec<Instance>,
 
-    /// The latest change of master, planned or not.
+    /// The latest master that was replaced unplanned.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_failover: Option<LastFailover>,
+    pub last_failover: Option<MasterChange>,
+
+    /// The latest master that handed over as planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_switchover: Option<MasterChange>,
 
     /// The switchover that was asked for last by annotation, and its answer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,10 +123,11 @@ pub struct Answer {
     pub at: Option<String>,
 }
 
-/// The latest change of master and how long its parts took. Times are milliseconds since the fault was noticed.
+/// A change of master and how long its parts took. Times are milliseconds since the notice: of a fault, or, of a switchover,
+/// that the master had stopped taking writes.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct LastFailover {
+pub struct MasterChange {
     /// Why the master was replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -135,7 +140,7 @@ pub struct LastFailover {
     /// Term that began with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub term: Option<i64>,
-    /// When the fault was noticed, RFC 3339.
+    /// When it was noticed, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
     /// Milliseconds from the last answer to the notice.
@@ -150,7 +155,9 @@ pub struct LastFailover {
     /// Milliseconds from the notice to the publication.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_ms: Option<i64>,
-    /// Bytes of the old master's stream that the new one may not have: what was last seen there less what was promoted.
+    /// Bytes of the old master's stream that the new one lacks: what its last answer showed, `noticedMs` before the notice,
+    /// less what was promoted. What it took after that answer comes on top. Absent if it never answered the operator that
+    /// replaced it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_possibly_lost: Option<i64>,
 }

@@ -189,7 +189,7 @@ fn follows(instance: &Instance, address: &str) -> bool {
 fn two_masters(masters: &[Living], aside: &mut Aside) {
     let names: Vec<_> = masters.iter().map(|it| it.instance.pod.as_str()).collect();
     let text = format!(
-        "several instances take writes and the record names none of them: {}; make all but one a replica (REPLICAOF)",
+        "several instances take writes and the record names none of them: {}; make all but one a replica, as the README shows under \"Several masters\"",
         names.join(", ")
     );
     aside.note(Reason::TwoMasters, text);

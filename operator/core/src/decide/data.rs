@@ -109,4 +109,4 @@ pub(super) fn promotable(chosen: Living) -> Result<Living, String> {
 }
 
 /// The way out.
-pub(super) const NAME_ONE: &str = "Name the one to go on with: kubectl annotate redis NAME redis-operator.dev/elect=POD. The others' data is then replaced by a copy of its";
+pub(super) const NAME_ONE: &str = "Name the one to go on with: kubectl annotate --overwrite redis NAME redis-operator.dev/elect=POD. The others' data is then replaced by a copy of its";

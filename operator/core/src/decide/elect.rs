@@ -184,7 +184,7 @@ pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside:
     let lacking = u32::try_from(empty(view).filter(stays_empty).count()).unwrap_or(u32::MAX);
     let (size, quorum) = (view.record.size().saturating_sub(lacking), view.record.quorum.max(1));
     if reached == 0 {
-        aside.note(Reason::NoCandidate, format!("the master is gone, and none of its {size} members that may have its data can be reached; it goes on when one appears"));
+        aside.note(Reason::NoCandidate, format!("the master is gone, and none of its {size} members that may have its data can be reached; it goes on when one appears, so bring their pods and nodes back"));
         return Count::TooFew;
     }
     if voters.iter().all(|it| it.instance.priority() == 0) && !matches!(view.master(), Master::Demoted(_)) {
@@ -198,7 +198,7 @@ pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside:
         return Count::Enough;
     }
     let text = format!(
-        "the master is gone; {reached} of {size} members are reached and {} are needed, so that no acknowledged write is lost. If the others are lost for good, name one that is there: kubectl annotate redis NAME redis-operator.dev/elect=POD",
+        "the master is gone; {reached} of {size} members are reached and {} are needed, so that no acknowledged write is lost. If the others are lost for good, name one that is there: kubectl annotate --overwrite redis NAME redis-operator.dev/elect=POD",
         size.saturating_sub(quorum).saturating_add(1)
     );
     if view.seen.desired.policy == Policy::Durability || !sure {

@@ -89,7 +89,9 @@ impl<'a> View<'a> {
     fn alive(&self, master: &Process) -> Option<String> {
         let pod = &master.pod;
         match &self.instance(master)?.reach {
-            Reach::Alive(why) => Some(format!("master {pod} is alive but answers {why}")),
+            Reach::Alive(why) => Some(format!(
+                "master {pod} is alive but answers {why}; to put another one in its place, end it: kubectl delete pod/{pod}"
+            )),
             Reach::Answers(_) => Some(format!("master {pod} is loading its dataset")),
             Reach::Untried | Reach::Refused { .. } | Reach::Silent { .. } => None,
         }

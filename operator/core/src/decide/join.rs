@@ -105,7 +105,7 @@ pub(super) fn is_foreign(view: &View, master: Living, instance: &Instance) -> Op
         return None;
     }
     Some(format!(
-        "{} holds {} keys of another history than the master {}: it stays out, so that nothing is wiped. If its data is not wanted: kubectl annotate redis NAME redis-operator.dev/elect={}",
+        "{} holds {} keys of another history than the master {}: it stays out, so that nothing is wiped. If its data is not wanted: kubectl annotate --overwrite redis NAME redis-operator.dev/elect={}",
         instance.pod, it.keys, master.instance.pod, master.instance.pod
     ))
 }
@@ -173,7 +173,7 @@ fn watch_linkless(view: &View, master: Living, aside: &mut Aside) {
         aside.wake(TELL_AGAIN.saturating_sub(now.since(linkless.told)));
         if linkless.lasts(now) {
             let text = format!(
-                "{} follows master {} and has had no link to it since {:.0}; it is told to follow again every {} s. Is there a network policy or a firewall between them? Its log says more: kubectl logs {}",
+                "{} follows master {} and has had no link to it since {:.0}; it is told to follow again every {} s. Is there a network policy or a firewall between them? Its log says more: kubectl logs pod/{}",
                 it.instance.pod,
                 master.instance.pod,
                 linkless.clock,

@@ -95,7 +95,7 @@ pub(super) fn wait_for_all(
 ) -> Say {
     if let Some((pod, host)) = hears_a_stranger(seen) {
         let text = format!(
-            "{pod} is in sync with {host}, which is no instance that answers: nothing is started over while it is"
+            "{pod} is in sync with {host}, which is no instance that answers: nothing is started over while it is; who has that address, and can the operator reach it?"
         );
         aside.note(Reason::MasterUnclear, text);
         return Some((vec![], "wait for the master that is still heard"));

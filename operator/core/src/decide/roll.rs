@@ -193,7 +193,7 @@ fn stuck(view: &View, instance: &Instance) -> Option<String> {
     // no number in it: a status that changes every second is written every second
     linkless.lasts(view.seen.now).then(|| {
         format!(
-            "it has been without a link to the master for more than a minute; can its version read what the master's writes? See kubectl logs {}",
+            "it has been without a link to the master for more than a minute; can its version read what the master's writes? See kubectl logs pod/{}",
             instance.pod
         )
     })

@@ -97,6 +97,15 @@ impl View<'_> {
         (served && lately && unsure).then_some((instance, last))
     }
 
+    /// A member that hears the recorded master, which says nothing to the operator and nothing proves to have ended.
+    pub fn heard_by(&self) -> Option<String> {
+        let master = self.record.master.as_ref()?;
+        match (self.master(), self.witnesses(master)) {
+            (Master::Silent(_), Witnesses::Heard(by)) => Some(by),
+            _ => None,
+        }
+    }
+
     /// Every member that can be asked is; full ones have a vote. One that hears the master has a veto, whatever it is: a
     /// full sync is in progress in which its link says down, for instance.
     pub(super) fn witnesses(&self, master: &Process) -> Witnesses {

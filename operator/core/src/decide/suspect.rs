@@ -118,7 +118,7 @@ fn wait(view: &View, silence: Silence, mut doubt: String, aside: &mut Aside) -> 
 /// What a person can do who knows more.
 pub(super) fn way_out(process: &Process) -> String {
     format!(
-        ". If you are sure that its process has ended (the node is off): kubectl annotate redis NAME {}={}. If it still runs, what it acknowledges meanwhile is lost",
+        ". If you are sure that its process has ended (the node is off): kubectl annotate --overwrite redis NAME {}={}. If it still runs, what it acknowledges meanwhile is lost",
         crate::names::ANNOTATION_ENDED,
         process.run_id
     )

@@ -106,7 +106,7 @@ fn target<'a>(view: &View<'a>, master: Living) -> Option<Living<'a>> {
 fn carry_on(view: &View, aside: &mut Aside) -> (Vec<Step>, &'static str) {
     let Master::Serves(master) = view.master() else {
         return (
-            vec![Step::Record(electing(view))],
+            vec![Step::Record(electing(view, "its master ended in the switchover"))],
             "the master is gone in the middle of a switchover: elect",
         );
     };
@@ -123,7 +123,7 @@ fn carry_on(view: &View, aside: &mut Aside) -> (Vec<Step>, &'static str) {
     let it = &target.answer.replication;
     if it.id == view.record.id && it.offset >= master.answer.replication.offset && target.instance.attached {
         return (
-            vec![Step::Record(electing(view)), Step::Freeze(process)],
+            vec![Step::Record(electing(view, "Switchover")), Step::Freeze(process)],
             "demote the master for the target",
         );
     }
@@ -131,13 +131,13 @@ fn carry_on(view: &View, aside: &mut Aside) -> (Vec<Step>, &'static str) {
     (vec![], "wait for the target to catch up")
 }
 
-fn electing(view: &View) -> Box<Record> {
+fn electing(view: &View, why: &str) -> Box<Record> {
     let to = view
         .record
         .target
         .as_ref()
         .map_or("another", |process: &Process| &process.pod);
-    let mut next = view.next_term(format!("Switchover to {to}"));
+    let mut next = view.next_term(format!("{why} to {to}"));
     next.phase = Phase::Electing;
     if let Some(value) = wish::open(view).filter(|_| wish::is_meant(view, to)) {
         next.request = wish::request(view, value, Outcome::Begun, "the master hands over");

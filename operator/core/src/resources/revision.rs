@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::api::{Policy, RedisSpec};
+use crate::api::{Password, Policy, RedisSpec, SecretKeyRef};
 use crate::credentials;
 
 /// Changes exactly when a user asks for other pods. It does not depend on what an operator makes of a spec, so that a newer
@@ -13,7 +13,8 @@ pub fn revision(spec: &RedisSpec, restarted: Option<&str>) -> String {
         replicas: 0,
         policy: Policy::default(),
         priorities: Vec::new(),
-        password: None,
+        // Servers read it when they start, so all have to once there is one. Which it is, is its Secret's affair.
+        password: spec.password.as_ref().map(|_| some_password()),
         ..spec.clone()
     };
     // Neither the size nor the fate of a claim is the pod's.
@@ -32,6 +33,15 @@ pub fn revision(spec: &RedisSpec, restarted: Option<&str>) -> String {
     let mut text = Value::Object(said).to_string();
     text.push_str(restarted.unwrap_or_default());
     credentials::sha256(&text).chars().take(16).collect()
+}
+
+fn some_password() -> Password {
+    Password {
+        secret_key_ref: SecretKeyRef {
+            name: String::new(),
+            key: String::new(),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +82,7 @@ mod tests {
             with(|spec| spec.pod_labels.extend([("a".to_owned(), "b".to_owned())])),
             with(|spec| spec.down_after = "1s".to_owned()),
             with(|spec| spec.termination_grace_period_seconds = 60),
+            with(|spec| spec.password = Some(some_password())),
             revision(&spec, Some("2026-01-31T12:00:00Z")),
         ];
         let different: std::collections::BTreeSet<_> = all.iter().collect();

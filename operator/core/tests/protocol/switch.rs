@@ -140,6 +140,27 @@ fn r06_the_master_hangs_or_dies_in_the_middle() {
     }
 }
 
+/// What people count as planned is what was brought to its end as planned.
+#[test]
+fn r06_a_master_that_dies_in_the_middle_is_no_switchover() {
+    let reason = |dies: bool| {
+        let mut world = World::healthy(3);
+        world.stall(1);
+        assert!(world.write());
+        world.desired.switchover = Some(pod_name(1));
+        world.until(|world| world.record().phase == Phase::Switching);
+        if dies {
+            world.kill(0);
+        } else {
+            world.server_mut(1).stalled = None;
+        }
+        world.until(|world| world.published().is_some_and(|published| published != 0));
+        world.record().reason
+    };
+    assert_eq!(reason(false), "Switchover to redis-a-1");
+    assert_eq!(reason(true), "its master ended in the switchover to redis-a-1");
+}
+
 #[test]
 fn f04_an_operator_that_takes_over_in_the_middle_begins_again() {
     let mut world = World::healthy_on(3, Disk::Memory);

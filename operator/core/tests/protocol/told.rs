@@ -143,7 +143,7 @@ fn d13_a_master_is_available_for_a_moment_after_it_answered() {
         let mut world = World::healthy(3);
         match mood {
             Some(mood) => world.mood(0, mood),
-            None => drop(world.rejecting.insert(pod_name(0))),
+            None => world.kill_unnoticed(0),
         }
         world.tick(Duration::from_millis(wait));
         let seen = world.observe();
@@ -156,6 +156,24 @@ fn d13_a_master_is_available_for_a_moment_after_it_answered() {
     assert_eq!(told(Some(Mood::Busy), 1_900), (true, true, false));
     assert_eq!(told(Some(Mood::Busy), 2_000), (false, false, true));
     assert!(!told(None, 100).1, "refused");
+}
+
+/// It is the operator that is cut off: clients are served.
+#[test]
+fn d04_a_master_that_a_replica_hears_is_available() {
+    let mut world = World::healthy(3);
+    world.unreachable.insert(pod_name(0));
+    world.observe();
+    world.tick(Duration::from_secs(9));
+    world.flow();
+    let seen = world.observe();
+    let it = status(&redis(), &seen, &decide(&seen), &[], None);
+    assert_eq!(it.master, Some(pod_name(0)));
+    let (available, reason, message) = condition(&it, "Available");
+    assert!(available && reason == "Published", "{message}");
+    assert_eq!(message, "redis-a-1 hears redis-a-0, which does not answer the operator");
+    let (ready, reason, message) = condition(&it, "Ready");
+    assert!(!ready && reason == "MasterUnclear", "{message}");
 }
 
 #[test]
@@ -234,7 +252,7 @@ fn a_pod_that_cannot_run_is_named_with_what_kubernetes_says() {
     pod.trouble = Some(claim.to_owned());
     assert_eq!(says(&seen, Some("fast")), "nothing waits for a person", "it answers");
     seen.instances.get_mut(&pod_name(2)).unwrap().reach = Reach::Untried;
-    assert_eq!(says(&seen, None), format!("redis-a-2: {claim}"));
+    assert!(says(&seen, None).starts_with(&format!("redis-a-2: {claim}; has the cluster a default storage class")));
     assert!(says(&seen, Some("fast")).starts_with(&format!("redis-a-2: {claim}; has storage class fast")));
     seen.instances.get_mut(&pod_name(2)).unwrap().trouble = Some("no such image".to_owned());
     assert_eq!(says(&seen, Some("fast")), "redis-a-2: no such image");
