@@ -7,6 +7,7 @@ use crate::converge::converge;
 use crate::error::Error;
 use crate::events::Events;
 use crate::execute::{Done, Failure};
+use crate::exporter;
 use crate::gather::{Around, observe};
 use crate::invalid;
 use crate::key::Key;
@@ -272,8 +273,9 @@ async fn settle(
     let mut troubles = Box::pin(converge(context, resource, held, redis, seen)).await;
     troubles.extend(Box::pin(missing::label(context, resource, &held.kept.strays, redis, seen)).await);
     troubles.extend(Box::pin(absence::explain(context, resource, held, seen)).await);
+    troubles.extend(exporter::explain(context, resource, seen));
     Box::pin(report(context, resource, held, redis, seen, plan, &troubles)).await?;
-    Ok(if troubles.is_empty() && !held.absences.are_fresh() {
+    Ok(if troubles.is_empty() && !held.absences.are_open() {
         Settled::Done
     } else {
         Settled::Stalled

@@ -14,6 +14,7 @@ pub mod error;
 pub mod evacuation;
 pub mod events;
 pub mod execute;
+mod exporter;
 pub mod fail_point;
 pub mod failing;
 #[cfg(test)]

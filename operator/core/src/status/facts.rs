@@ -281,7 +281,7 @@ fn pods<'a>(redis: &'a Redis, seen: &'a Observed) -> impl Iterator<Item = Explan
 fn paste(message: &str, redis: &Redis) -> String {
     let namespace = redis.namespace().unwrap_or_default();
     let named = message.replace("redis NAME", &format!("redis {} -n {namespace}", redis.name_any()));
-    ["logs ", "logs --previous ", "delete "]
+    ["logs ", "logs --previous ", "describe ", "delete "]
         .iter()
         .fold(named, |text, verb| {
             let (plain, whole) = (
