@@ -3,6 +3,8 @@
 //! What was last written or read is held. A cache that shows something else is either behind, which its resource
 //! version tells, or ahead: then the object is read again, with a quorum.
 
+mod patch;
+
 use crate::error::{Error, within};
 use crate::execute::{Api as ApiTrait, Done, Failure};
 use crate::newer;
@@ -11,6 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
+use patch::patch;
 use redis_operator_core::api::Redis;
 use redis_operator_core::names;
 use redis_operator_core::observed::Slice;
@@ -239,9 +242,9 @@ impl ApiTrait for Cluster {
         if let Some(before) = &before {
             newer::keep(before, &mut value);
         }
-        let patch = patch(&self.uid, has_status, before.is_some(), record.seq, &value);
+        let patch = patch(&self.uid, has_status, before.as_ref(), &value);
         let patch: json_patch::Patch =
-            serde_json::from_value(patch).map_err(|error| Error::Unexpected(error.to_string()))?;
+            serde_json::from_value(Value::Array(patch)).map_err(|error| Error::Unexpected(error.to_string()))?;
         let params = PatchParams {
             field_manager: Some(names::FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
@@ -309,28 +312,4 @@ fn only_if(uid: Option<String>, resource_version: Option<String>) -> DeleteParam
         preconditions: Some(Preconditions { uid, resource_version }),
         ..DeleteParams::default()
     }
-}
-
-/// A compare-and-set on the seq, and on the very resource. Where there is nothing yet, nothing may have come meanwhile.
-fn patch(uid: &str, has_status: bool, has_record: bool, seq: u64, record: &Value) -> Value {
-    let same = json!({"op": "test", "path": "/metadata/uid", "value": uid});
-    if !has_status {
-        return json!([
-            same,
-            {"op": "test", "path": "/status", "value": null},
-            {"op": "add", "path": "/status", "value": {"record": record}},
-        ]);
-    }
-    if !has_record {
-        return json!([
-            same,
-            {"op": "test", "path": "/status/record", "value": null},
-            {"op": "add", "path": "/status/record", "value": record},
-        ]);
-    }
-    json!([
-        same,
-        {"op": "test", "path": "/status/record/seq", "value": seq.saturating_sub(1)},
-        {"op": "replace", "path": "/status/record", "value": record},
-    ])
 }

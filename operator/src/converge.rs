@@ -48,15 +48,16 @@ pub async fn converge(
     let built = match desired(context, resource, held, redis, seen, &live, password.ok().flatten()) {
         Ok(built) => built,
         Err(trouble) => {
-            touch(context, resource, &live).await;
+            touch(context, resource, live.stateful_set.as_deref()).await;
             troubles.push(trouble);
             return troubles;
         }
     };
     remove_strays(context, resource).await;
     if !known && live.secret.is_none() {
-        touch(context, resource, &live).await;
+        touch(context, resource, live.stateful_set.as_deref()).await;
     }
+    let set = live.stateful_set.clone();
     let (client, limit) = (&context.clients.calls, context.args.api_limit);
     let mut changes = objects::converge(client, limit, live, built, known).await;
     let all = changes.len();
@@ -64,6 +65,9 @@ pub async fn converge(
     if changes.len() < all {
         tracing::debug!(redis = resource.name, "the namespace is being deleted");
         held.ending = Some(Instant::now());
+    }
+    if changes.iter().any(Change::is_refused_set) {
+        touch(context, resource, set.as_deref()).await;
     }
     let refused = changes.into_iter();
     troubles.extend(refused.filter_map(|change| trouble(&resource.namespace, change)));
@@ -160,8 +164,8 @@ fn kept<'a>(seen: &Observed, set: Option<&'a StatefulSet>) -> Option<&'a PodTemp
 
 /// Nothing can be applied now, but members can join all the same: this holder's name alone goes into the StatefulSet, so
 /// that a predecessor's late write of it conflicts.
-async fn touch(context: &Context, resource: &Resource, live: &Live) {
-    let Some(set) = &live.stateful_set else { return };
+async fn touch(context: &Context, resource: &Resource, set: Option<&StatefulSet>) {
+    let Some(set) = set else { return };
     let holder = &context.session.holder;
     if set.annotations().get(names::ANNOTATION_HOLDER) == Some(holder) {
         return;

@@ -10,7 +10,7 @@ use redis_operator_core::observed::Observed;
 use redis_operator_core::status::Trouble;
 
 /// The first that cannot run, and what that costs.
-pub fn explain(context: &Context, resource: &Resource, seen: &Observed) -> Option<Trouble> {
+pub(crate) fn explain(context: &Context, resource: &Resource, seen: &Observed) -> Option<Trouble> {
     let pods = seen.instances.keys().filter_map(|pod| {
         let pod = ObjectRef::<Pod>::new(pod).within(&resource.namespace);
         context.mirrors.pods.get(&pod)

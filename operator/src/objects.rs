@@ -75,6 +75,13 @@ pub struct Change {
     pub outcome: Outcome,
 }
 
+impl Change {
+    /// The API server does not take the StatefulSet as it should be.
+    pub fn is_refused_set(&self) -> bool {
+        self.kind == "StatefulSet" && matches!(self.outcome, Outcome::Failed(_))
+    }
+}
+
 /// What became of an object that was not as desired.
 #[derive(Debug)]
 pub enum Outcome {

@@ -116,12 +116,13 @@ pub fn keep_foreign(wanted: &mut EndpointSlice, known: &EndpointSlice) {
     wanted.metadata.annotations = Some(annotations);
 }
 
-/// What a slice says, for a decision. One that was edited, to name more than one address or another port, names nobody.
+/// What a slice says, for a decision. One that was edited names nobody: it has more than one address or another port, its
+/// address counts as not ready, or no Service or nobody's labels claim it.
 pub fn observed(slice: &EndpointSlice) -> Slice {
     let redis = |port: &&EndpointPort| port.name.as_deref() == Some(names::PORT_REDIS_NAME);
     let port = slice.ports.iter().flatten().find(redis).and_then(|port| port.port);
     let endpoint = match slice.endpoints.as_slice() {
-        [one] if one.addresses.len() == 1 && port == Some(names::PORT_REDIS) => Some(one),
+        [one] if one.addresses.len() == 1 && port == Some(names::PORT_REDIS) => Some(one).filter(|_| is_found(slice)),
         _ => None,
     };
     let annotation = |key: &str| slice.annotations().get(key).cloned().unwrap_or_default();
@@ -131,6 +132,18 @@ pub fn observed(slice: &EndpointSlice) -> Slice {
         holder: annotation(names::ANNOTATION_HOLDER),
         term: annotation(names::ANNOTATION_TERM).parse().unwrap_or_default(),
     }
+}
+
+/// By kube-proxy, and by this operator's watch.
+fn is_found(slice: &EndpointSlice) -> bool {
+    let label = |key: &str| slice.labels().get(key).map(String::as_str);
+    let serves = |endpoint: &Endpoint| {
+        let conditions = endpoint.conditions.as_ref();
+        conditions.is_none_or(|it| it.ready != Some(false) && it.serving != Some(false) && it.terminating != Some(true))
+    };
+    label(names::LABEL_SERVICE_NAME) == slice.metadata.name.as_deref()
+        && label(names::LABEL_SLICE_MANAGED_BY) == Some(names::MANAGED_BY)
+        && slice.endpoints.iter().all(serves)
 }
 
 fn owner_redis(name: &str, uid: &str) -> OwnerReference {
@@ -186,9 +199,26 @@ mod tests {
         let mut two = slice.clone();
         two.endpoints[0].addresses.push("10.0.0.2".to_owned());
         assert_eq!(observed(&two).address, None);
-        let mut other = slice;
+        let mut other = slice.clone();
         other.ports.as_mut().unwrap()[0].port = Some(1);
         assert_eq!(observed(&other).target, None);
+        for label in [names::LABEL_SERVICE_NAME, names::LABEL_SLICE_MANAGED_BY] {
+            let mut hidden = slice.clone();
+            hidden.labels_mut().insert(label.to_owned(), "another".to_owned());
+            assert_eq!(observed(&hidden).target, None, "{label}");
+            hidden.labels_mut().remove(label);
+            assert_eq!(observed(&hidden).target, None, "{label}");
+        }
+        let unready: [fn(&mut EndpointConditions); 3] = [
+            |it| it.ready = Some(false),
+            |it| it.serving = Some(false),
+            |it| it.terminating = Some(true),
+        ];
+        for unready in unready {
+            let mut edited = slice.clone();
+            unready(edited.endpoints[0].conditions.as_mut().unwrap());
+            assert_eq!(observed(&edited).target, None);
+        }
     }
 
     #[test]

@@ -71,6 +71,13 @@ fn what_the_api_server_leaves_out_is_nothing_of_its_kind() {
 }
 
 #[test]
+fn more_databases_than_can_be_told_are_refused() {
+    let refused = |value: &str| !check(&[("databases".to_owned(), value.to_owned())].into()).is_empty();
+    assert!(!refused("16") && !refused("10000"));
+    assert!(refused("10001") && refused(" 99999999999"));
+}
+
+#[test]
 fn a_priority_past_the_schema_is_refused() {
     let refused = |priority: i32| {
         let mut spec = RedisSpec::new("redis:7.0");

@@ -9,7 +9,11 @@ use super::{BACKLOG_BYTES, memory, owned};
 pub fn check(config: &BTreeMap<String, String>) -> Vec<String> {
     config
         .iter()
-        .filter_map(|(key, value)| directive(key, value).or_else(|| backlog(key, value)))
+        .filter_map(|(key, value)| {
+            directive(key, value)
+                .or_else(|| backlog(key, value))
+                .or_else(|| databases(key, value))
+        })
         .collect()
 }
 
@@ -62,6 +66,14 @@ fn backlog(key: &str, value: &str) -> Option<String> {
             "spec.config.{key} is {value:?}, which is no amount of memory: write for example 256mb"
         )),
     }
+}
+
+/// INFO has a line for each database in use, on every instance alike: far more of them, and nobody could be asked any more.
+const MAX_DATABASES: u64 = 10_000;
+
+fn databases(key: &str, value: &str) -> Option<String> {
+    let many = key == "databases" && value.trim().parse::<u64>().is_ok_and(|number| number > MAX_DATABASES);
+    many.then(|| format!("spec.config.databases is {value}: give at most {MAX_DATABASES}"))
 }
 
 /// Whether servers can split the value into words: `sdssplitargs` in `sds.c`. Quotes may open in the middle of a word,

@@ -136,8 +136,20 @@ impl<'a> View<'a> {
             .container
             .as_ref()
             .is_some_and(|id| departed.terminated.contains(id));
-        let outlived = departed.outlived.is_some_and(|time| time > KUBELET_SLACK);
-        (!rule::on(Rule::Departed) || terminated || outlived || departed.node_lost).then_some(Proof::Departed)
+        let outlived = departed.outlived.is_some_and(|time| time > KUBELET_SLACK) || departed.node_lost;
+        let proved = terminated || (outlived && !self.is_heard(process));
+        (!rule::on(Rule::Departed) || proved).then_some(Proof::Departed)
+    }
+
+    /// A member hears it: whatever Kubernetes makes of its pod and its node, it lives. A container runtime that hangs, for
+    /// instance, ends nothing, and its kubelet goes on all the same.
+    fn is_heard(&self, process: &Process) -> bool {
+        let members = self.record.members.values();
+        let mut living = members.filter_map(|member| self.living(&member.process));
+        living.any(|it| {
+            let heard = heard(it.answer, process);
+            heard.is_some_and(|at| it.answer.asked.since(at) < BLIP)
+        })
     }
 
     /// Its address refuses connections, and since when.

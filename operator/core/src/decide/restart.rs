@@ -6,7 +6,7 @@ use super::view::Living;
 use super::{Aside, Say, View, data};
 use crate::observed::{Instance, Moment, Observed};
 use crate::plan::{Reason, Step};
-use crate::record::Phase;
+use crate::record::{Phase, Stage};
 use crate::replication::Replication;
 use std::time::Duration;
 
@@ -151,12 +151,42 @@ pub(super) fn freeze_all(ready: &[Living]) -> Option<Vec<Step>> {
     (!steps.is_empty()).then_some(steps)
 }
 
+/// Who holds data and may go on. Where the last master's volume may hold more, and nobody has seen it yet (it loads, or its
+/// pod is away), only members that were in sync with that master: whoever was still joining, or had left, lacks what was
+/// acknowledged since.
+fn holders<'a>(view: &View, ready: &[Living<'a>]) -> Result<Vec<Living<'a>>, String> {
+    let record = view.record;
+    let holders = data::holders(ready);
+    let claimed = record.claim.as_ref().map(|claim| &claim.process);
+    let Some(last) = claimed.or(record.master.as_ref()).filter(|_| view.seen.desired.volumes) else {
+        return Ok(holders);
+    };
+    if holders.is_empty() || ready.iter().any(|it| it.instance.pod == last.pod) {
+        return Ok(holders);
+    }
+    let in_sync = |it: &Living| {
+        let member = record.members.get(&it.instance.pod);
+        member.is_some_and(|it| it.stage == Stage::Full || (it.stage == Stage::Leaving && it.was_full))
+    };
+    let (in_sync, others): (Vec<_>, Vec<_>) = holders.into_iter().partition(in_sync);
+    if in_sync.is_empty() {
+        let others: Vec<_> = others.iter().map(|it| it.instance.pod.as_str()).collect();
+        return Err(format!(
+            "{}, the last master, does not answer yet, and its volume may hold what {} lacks: bring its pod back. {}",
+            last.pod,
+            others.join(", "),
+            data::NAME_ONE
+        ));
+    }
+    Ok(in_sync)
+}
+
 /// Who goes on. With AOF ids do not survive, nor does anybody else's data where one is alone: then whoever was master
 /// last, if it holds data. Else the largest offset of the recorded history, or of the one before up to where that ended.
 /// Else data that is known to be of this set. Else, if nobody has any, the lowest ordinal.
 fn choose<'a>(view: &View, ready: &[Living<'a>]) -> Result<Living<'a>, String> {
     let record = view.record;
-    let holders = data::holders(ready);
+    let holders = holders(view, ready)?;
     if holders.is_empty() {
         let lost = missing(view.seen, ready);
         if view.seen.desired.volumes && !lost.is_empty() {

@@ -1,6 +1,6 @@
 //! What is known of a master: what proves its end, what proves its life, and what is no proof.
 
-use crate::world::{Disk, Mood, World, pod_name, reasons};
+use crate::world::{Disk, Mood, World, answer_mut, pod_name, reasons};
 use redis_operator_core::decide::{Master, Proof, View};
 use redis_operator_core::memory::Heard;
 use redis_operator_core::observed::{Departed, Moment, Observed, Policy, Reach};
@@ -50,7 +50,19 @@ fn d19_an_object_that_is_gone_needs_a_terminated_container_a_kubelet_or_a_lost_n
         node_lost: true,
         ..Departed::default()
     };
-    assert_eq!(with(lost), Some(Proof::Departed));
+    assert_eq!(with(lost.clone()), Some(Proof::Departed));
+    // its runtime hangs: nothing ended it, and it goes on serving
+    let mut heard = seen.clone();
+    let address = world.record().master.unwrap().address;
+    let upstream = answer_mut(&mut heard, 1).replication.upstream.as_mut().unwrap();
+    (upstream.host, upstream.link_up, upstream.heard_seconds) = (address, true, Some(0));
+    let with_heard = |departed: Departed| {
+        let mut seen = heard.clone();
+        seen.departed.insert(uid.clone(), departed);
+        proof(&seen)
+    };
+    assert_eq!((with_heard(outlived(31)), with_heard(lost)), (None, None));
+    assert_eq!(with_heard(terminated(&container)), Some(Proof::Departed));
 }
 
 #[test]

@@ -404,3 +404,58 @@ fn e13_a_volume_that_comes_late_is_not_wiped_for_what_began_anew() {
     assert_eq!(reasons(&plan), [Reason::ForeignData], "{}", world.story());
     assert_eq!(world.server(1).data.len(), 5);
 }
+
+/// It is killed in the fork for the full sync of a replica that came with an old copy, and loads for longer than a minute.
+#[test]
+fn e07_an_old_copy_that_joins_never_takes_the_place_of_a_master_that_loads() {
+    let mut world = World::healthy_on(2, Disk::Aof);
+    world.slow_sync.insert(pod_name(1));
+    world.kill(1);
+    world.disks.get_mut(&1).unwrap().data.truncate(2);
+    world.start(1);
+    world.settle_for(Duration::from_secs(5));
+    world.kill(0);
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::AmbiguousData], "{}", world.story());
+    assert!(plan.notes[0].message.contains("redis-a-0, the last master"), "{plan:?}");
+    assert_eq!((world.published(), world.server(1).data.len()), (Some(0), 2));
+    // a person may know better
+    let mut given_up = world.clone();
+    given_up.desired.elect = Some(pod_name(1));
+    given_up.settle();
+    assert_eq!(given_up.published(), Some(1));
+    world.slow_sync.clear();
+    world.start(0);
+    world.settle();
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.server(1).data.len(), 5);
+}
+
+#[test]
+fn e24_who_left_never_takes_the_place_of_a_master_whose_volume_is_away() {
+    let mut world = World::healthy_on(2, Disk::Rdb);
+    world.isolated.insert(pod_name(1));
+    world.until(|world| world.record().members.is_empty());
+    assert!(world.write());
+    world.vanish(0);
+    world.pending.insert(0);
+    world.isolated.clear();
+    let plan = world.settle();
+    assert_eq!(reasons(&plan), [Reason::AmbiguousData], "{}", world.story());
+    assert_eq!(world.published(), None, "{}", world.story());
+    world.pending.clear();
+    world.settle();
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.server(1).data.len(), 6);
+}
+
+#[test]
+fn e22_a_member_in_sync_goes_on_though_the_last_masters_volume_is_away() {
+    let mut world = World::healthy_on(3, Disk::Aof);
+    (0..3).for_each(|ordinal| world.kill(ordinal));
+    world.start(1);
+    world.start(2);
+    world.settle();
+    assert_eq!(world.published(), Some(1), "{}", world.story());
+    world.assert_nothing_lost();
+}
