@@ -125,7 +125,8 @@ impl World {
         let Some(frozen) = self.ledger.replaced.get(&number) else {
             return;
         };
-        let late = self.now.saturating_sub(*frozen) > FENCE;
+        let from = self.servers[number].synced.max(*frozen);
+        let late = self.now.saturating_sub(from) > FENCE;
         if late && !self.servers[number].hung_once && self.settings.class != Class::Chaos {
             self.violation(format!(
                 "promise 7: {} takes writes {} ms after the freeze",

@@ -82,6 +82,7 @@ impl World {
         }
         replica.online = true;
         replica.ack.1 = unix;
+        self.servers[number].synced = self.now;
         self.send(cid, 1, Message::Rdb(snapshot));
         self.count_good(number);
     }

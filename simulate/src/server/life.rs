@@ -79,6 +79,7 @@ impl World {
             late: vec![],
             frozen_at: None,
             hung_once: false,
+            synced: 0,
             unplugged: false,
         });
         let phase = self.random.below(1_000_000);

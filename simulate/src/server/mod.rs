@@ -155,6 +155,8 @@ pub struct Server {
     pub frozen_at: Option<Time>,
     /// It hung at some time.
     pub hung_once: bool,
+    /// When the transfer of a full sync ended last, which counts as an acknowledgement.
+    pub synced: Time,
     /// It ended with its node.
     pub unplugged: bool,
 }

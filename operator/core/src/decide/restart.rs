@@ -19,19 +19,8 @@ pub(super) fn restart(view: &View, aside: &mut Aside) -> Say {
     if !view.nobody_lives() {
         return None;
     }
-    let superseded = view.seen.instances.values().filter(|i| i.attached && i.is_master());
-    let superseded = superseded.filter(|i| i.answer().is_some_and(|a| adopt::is_superseded(view, &a.replication)));
-    let demote: Vec<_> = superseded.filter_map(|i| Some(Step::Demote(i.process()?))).collect();
-    if !demote.is_empty() {
-        return Some((demote, "restart: demote a master of the history before"));
-    }
-    match adopt::serving(view.seen, aside) {
-        Serving::One(master) if master.instance.attached => {
-            let steps = adopt::adopt(view.seen, view.next_term("Adopted"), master)?;
-            return Some((steps, "adopt the serving master"));
-        }
-        Serving::One(_) | Serving::Several => return Some((vec![], "wait for the serving master")),
-        Serving::Nobody => {}
+    if let Some(say) = who_serves(view, aside) {
+        return Some(say);
     }
     let ready = ready(view.seen);
     if let Some(say) = wait_for_all(view.seen, view.seen.memory.nobody_since, PATIENCE, &ready, aside) {
@@ -69,6 +58,40 @@ pub(super) fn restart(view: &View, aside: &mut Aside) -> Say {
         next.copies.extend(data::given_up(&ready, chosen));
     }
     Some((promotion(view, next, chosen)?, "restart: promote"))
+}
+
+/// A master that serves all the same is adopted, unless it is one of the history before or has nothing where others have.
+fn who_serves(view: &View, aside: &mut Aside) -> Say {
+    let masters = view.seen.instances.values().filter(|i| i.attached && i.is_master());
+    let masters = masters.filter_map(|instance| Some((instance, &instance.answer()?.replication)));
+    let (superseded, others): (Vec<_>, Vec<_>) = masters.partition(|(_, it)| adopt::is_superseded(view, it));
+    if !superseded.is_empty() {
+        return Some((demotions(superseded), "restart: demote a master of the history before"));
+    }
+    // Somebody promoted it by hand, or nobody knows who: nothing is lost with it, and all with it as a master.
+    let empty: Vec<_> = others.into_iter().filter(|(_, it)| it.keys == 0).collect();
+    if !empty.is_empty() && data_is_elsewhere(view) {
+        return Some((demotions(empty), "restart: demote a master that has nothing"));
+    }
+    match adopt::serving(view.seen, aside) {
+        Serving::One(master) if master.instance.attached => {
+            let steps = adopt::adopt(view.seen, view.next_term("Adopted"), master)?;
+            Some((steps, "adopt the serving master"))
+        }
+        Serving::One(_) | Serving::Several => Some((vec![], "wait for the serving master")),
+        Serving::Nobody => None,
+    }
+}
+
+fn demotions(masters: Vec<(&Instance, &Replication)>) -> Vec<Step> {
+    let processes = masters.into_iter().filter_map(|(instance, _)| instance.process());
+    processes.map(Step::Demote).collect()
+}
+
+/// A pod that had a copy of what the record speaks of still holds something.
+fn data_is_elsewhere(view: &View) -> bool {
+    let mut all = view.seen.instances.values();
+    all.any(|it| view.record.copies.contains(&it.pod) && it.answer().is_some_and(|a| a.replication.keys > 0))
 }
 
 /// Instances that answer with their dataset loaded and may be told things.

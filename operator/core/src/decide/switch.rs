@@ -13,6 +13,9 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_millis(2_000);
 /// How long after one that failed it is tried again: each holds clients up.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Why a term begins with the end of a switchover, and with that of its master.
+const PLANNED: &str = "Switchover";
+const LOST: &str = "its master ended in the switchover";
 /// How soon its progress is looked at again.
 const SOON: Duration = Duration::from_millis(5);
 
@@ -106,7 +109,7 @@ fn target<'a>(view: &View<'a>, master: Living) -> Option<Living<'a>> {
 fn carry_on(view: &View, aside: &mut Aside) -> (Vec<Step>, &'static str) {
     let Master::Serves(master) = view.master() else {
         return (
-            vec![Step::Record(electing(view, "its master ended in the switchover"))],
+            vec![Step::Record(electing(view, LOST))],
             "the master is gone in the middle of a switchover: elect",
         );
     };
@@ -123,7 +126,7 @@ fn carry_on(view: &View, aside: &mut Aside) -> (Vec<Step>, &'static str) {
     let it = &target.answer.replication;
     if it.id == view.record.id && it.offset >= master.answer.replication.offset && target.instance.attached {
         return (
-            vec![Step::Record(electing(view, "Switchover")), Step::Freeze(process)],
+            vec![Step::Record(electing(view, PLANNED)), Step::Freeze(process)],
             "demote the master for the target",
         );
     }

@@ -1,6 +1,6 @@
 //! Several masters, several histories: which one goes on, and that nothing is discarded by a guess.
 
-use crate::world::{Disk, Mood, World, pod_name, reasons};
+use crate::world::{Disk, Link, Mood, World, pod_name, reasons};
 use redis_operator_core::plan::Reason;
 use std::time::Duration;
 
@@ -202,4 +202,34 @@ fn e23_a_master_of_another_history_is_not_adopted_before_it_can_be_told_anything
     world.operator.withheld.clear();
     world.settle();
     assert_eq!((world.master(), world.record().reason.as_str()), (1, "Adopted"));
+}
+
+/// Somebody fails over by hand to an instance that has only just begun, and leads the others there: their own places are
+/// gone with the first word of its full sync, and the operator cuts that off before it has wiped anything.
+#[test]
+fn e07_a_master_made_by_hand_that_has_nothing_never_takes_the_place_of_data() {
+    for copies in [true, false] {
+        let mut world = World::healthy(3);
+        world.restart(2);
+        world.promote_by_hand(2);
+        for ordinal in [0, 1] {
+            world.follow_by_hand(ordinal, 2);
+            world.cut.insert((pod_name(ordinal), pod_name(2)));
+            let it = world.server_mut(ordinal);
+            (it.master, it.placed, it.link) = (false, false, Link::Down(None));
+            if !copies {
+                it.data.clear();
+            }
+        }
+        world.until(|world| world.published() != Some(0) || world.server(0).master);
+        world.cut.clear();
+        world.settle();
+        let master = world.master();
+        assert_eq!(
+            world.server(master).data.len(),
+            if copies { 5 } else { 0 },
+            "{}",
+            world.story()
+        );
+    }
 }
