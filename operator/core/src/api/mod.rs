@@ -82,7 +82,8 @@ pub struct RedisSpec {
     #[x_kube(validation = rules::replicas())]
     pub replicas: i32,
 
-    /// Container image with redis-server or valkey-server 7.0 or later, for example `docker.io/library/redis:7.0`.
+    /// Container image with Redis 7.0 or later or Valkey, for example `docker.io/library/redis:7.0`. It has `redis-server`
+    /// (Valkey's own have it under that name too), `sh` and `timeout`.
     #[x_kube(validation = rules::image())]
     pub image: String,
 
