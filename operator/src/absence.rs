@@ -162,7 +162,8 @@ fn starting(seen: &Observed) -> impl Iterator<Item = (String, About)> {
     let waits = |it: &&Instance| {
         let reason = it.container.waiting.as_deref();
         let begins = ["ContainerCreating", "PodInitializing"].map(Some).contains(&reason);
-        begins && !it.node.is_empty() && !it.deleting
+        // one whose trouble is known is told by that
+        begins && !it.node.is_empty() && !it.deleting && it.trouble.is_none()
     };
     let pods = seen.instances.values().filter(waits);
     pods.map(|it| (it.pod.clone(), About::Pod(it.uid.clone())))

@@ -46,35 +46,50 @@ impl Origin {
     }
 }
 
-/// Starting is no trouble; everything else that keeps a container waiting is.
+/// Starting is no trouble; everything else that keeps a container waiting is, and an init container's failure.
 fn stuck(pod: &Pod, container: &ContainerStatus, origin: Origin) -> Option<String> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let state = container.state.as_ref()?;
+    let failed = |it: &&ContainerStateTerminated| origin == Origin::Init && it.exit_code != 0;
+    if let Some(ended) = state.terminated.as_ref().filter(failed) {
+        return Some(after(pod, container, origin, "Failed", ended));
+    }
+    let waiting = state.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().unwrap_or("waiting");
     if ["ContainerCreating", "PodInitializing"].contains(&reason) {
         return None;
     }
-    let field = origin.field(container);
-    let ended = container
-        .last_state
-        .as_ref()
-        .and_then(|state| state.terminated.as_ref());
-    let Some(ended) = ended else {
-        let words = waiting.message.as_deref().unwrap_or_default();
-        return Some(format!(
-            "{reason}: {words}; check image {} ({field}) and what it needs",
-            container.image
-        ));
-    };
+    let last = container.last_state.as_ref();
+    Some(match last.and_then(|state| state.terminated.as_ref()) {
+        Some(ended) => after(pod, container, origin, reason, ended),
+        None => format!(
+            "{reason}: {}; check image {} ({}) and what it needs",
+            waiting.message.as_deref().unwrap_or_default(),
+            container.image,
+            origin.field(container)
+        ),
+    })
+}
+
+/// What a container does after its end, how that came, and where to look.
+fn after(
+    pod: &Pod,
+    container: &ContainerStatus,
+    origin: Origin,
+    does: &str,
+    ended: &ContainerStateTerminated,
+) -> String {
     let words = &without_hashes(ended.message.as_deref().unwrap_or_default());
     let end: String = words.chars().skip(words.chars().count().saturating_sub(300)).collect();
     let how = ended.reason.as_deref().filter(|how| *how != "Error");
     let how = how.map(|how| format!(" ({how})")).unwrap_or_default();
     let (pod, name) = (pod.name_any(), &container.name);
-    Some(format!(
-        "{reason} after exit code {}{how}: {end} See kubectl logs --previous pod/{pod} -c {name}.{}",
+    let again = container.state.as_ref().is_some_and(|state| state.terminated.is_none());
+    let previous = if again { "--previous " } else { "" };
+    format!(
+        "{does} after exit code {}{how}: {end} See kubectl logs {previous}pod/{pod} -c {name}.{}",
         ended.exit_code,
         hint(container, ended, origin, words)
-    ))
+    )
 }
 
 /// What to change, as far as the end tells.
@@ -184,6 +199,13 @@ mod tests {
             "{said}"
         );
         assert!(!said.contains("spec.image") && !said.contains("Needed"), "{said}");
+        let mut now = ended("restore", "busybox:1", &terminated);
+        now["state"] = json!({ "terminated": terminated });
+        let said = trouble_of("initContainerStatuses", &now);
+        assert!(
+            said.starts_with("Failed after exit code 1: no such file See kubectl logs pod/redis-a-0 -c restore."),
+            "{said}"
+        );
         let waiting = json!({ "name": "restore", "image": "busybos:1", "imageID": "", "ready": false, "restartCount": 0,
             "state": { "waiting": { "reason": "ErrImagePull", "message": "not found" } } });
         let said = trouble_of("initContainerStatuses", &waiting);
