@@ -63,6 +63,15 @@ fn d19_an_object_that_is_gone_needs_a_terminated_container_a_kubelet_or_a_lost_n
     };
     assert_eq!((with_heard(outlived(31)), with_heard(lost)), (None, None));
     assert_eq!(with_heard(terminated(&container)), Some(Proof::Departed));
+    let mut silent = heard.clone();
+    let upstream = answer_mut(&mut silent, 1).replication.upstream.as_mut().unwrap();
+    upstream.heard_seconds = Some(3);
+    silent.departed.insert(uid, outlived(31));
+    assert_eq!(
+        proof(&silent),
+        Some(Proof::Departed),
+        "its link only looks as if it were up"
+    );
 }
 
 #[test]

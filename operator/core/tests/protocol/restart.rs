@@ -2,6 +2,7 @@
 
 use crate::world::{Disk, World, pod_name, reasons};
 use redis_operator_core::plan::Reason;
+use redis_operator_core::record::Stage;
 use std::time::Duration;
 
 fn restart_all(world: &mut World) {
@@ -447,6 +448,27 @@ fn e24_who_left_never_takes_the_place_of_a_master_whose_volume_is_away() {
     world.settle();
     assert_eq!(world.master(), 0);
     assert_eq!(world.server(1).data.len(), 6);
+}
+
+/// The others are on record, and at another stage than in sync.
+#[test]
+fn e22_who_was_leaving_goes_on_if_it_was_in_sync() {
+    let goes_on = |stage: Stage, was_full: bool| {
+        let mut world = World::healthy_on(2, Disk::Aof);
+        (0..2).for_each(|ordinal| world.kill(ordinal));
+        let mut record = world.record();
+        let member = record.members.get_mut(&pod_name(1)).unwrap();
+        (member.stage, member.was_full) = (stage, was_full);
+        record.quorum = 0;
+        world.put_record(Some(serde_json::to_value(record).unwrap()));
+        world.start(1);
+        world.settle();
+        world.published() == Some(1)
+    };
+    assert!(goes_on(Stage::Full, false));
+    assert!(goes_on(Stage::Leaving, true));
+    assert!(!goes_on(Stage::Leaving, false));
+    assert!(!goes_on(Stage::Joining, true), "it lost its link since");
 }
 
 #[test]

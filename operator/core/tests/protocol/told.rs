@@ -174,6 +174,26 @@ fn d04_a_master_that_a_replica_hears_is_available() {
     assert_eq!(message, "redis-a-1 hears redis-a-0, which does not answer the operator");
     let (ready, reason, message) = condition(&it, "Ready");
     assert!(!ready && reason == "MasterUnclear", "{message}");
+    let but = |change: &dyn Fn(&mut Observed)| {
+        let mut seen = seen.clone();
+        change(&mut seen);
+        let it = status(&redis(), &seen, &Plan::default(), &[], None);
+        let (available, _, message) = condition(&it, "Available");
+        assert_eq!(message, "no master that answers is published");
+        (available, it.master)
+    };
+    assert_eq!(but(&|seen| seen.slice = None), (false, Some(pod_name(0))));
+    let electing = |seen: &mut Observed| record(seen, |it| it.phase = Phase::Electing);
+    assert_eq!(but(&electing), (false, None));
+}
+
+#[test]
+fn d13_a_master_that_was_silent_for_a_moment_takes_writes_as_far_as_is_known() {
+    let mut world = World::healthy(3);
+    world.mood(0, Mood::Hung);
+    world.tick(Duration::from_millis(1_000));
+    let it = told(&world.observe());
+    assert_eq!(condition(&it, "Available").2, "redis-a-0 takes writes");
 }
 
 #[test]
