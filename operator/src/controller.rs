@@ -64,9 +64,11 @@ pub struct Context {
     pub writers: Semaphore,
 }
 
-/// After so long of being dropped again and again, putting objects right is not dropped once more: wake-ups may never end,
-/// and people must see why.
+/// After so long of being dropped again and again, putting objects right is spared for a while: wake-ups may never end, and
+/// people must see why.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// One call that is never answered, and the status after it; a failover may wait no longer.
+const SPARED: Duration = Duration::from_secs(3);
 
 /// Resources by namespace and name.
 #[derive(Default)]
@@ -249,7 +251,7 @@ impl Scene for Leading<'_> {
             None => Ok(Settled::Woken),
             Some(_turn) => tokio::select! {
                 biased;
-                _ = self.urgent.changed(), if !overdue => Ok(Settled::Woken),
+                () = woken(&mut self.urgent, overdue) => Ok(Settled::Woken),
                 settled = Box::pin(settle(self.context, self.resource, self.held, redis, seen, plan)) => settled,
             },
         };
@@ -259,6 +261,15 @@ impl Scene for Leading<'_> {
         };
         settled
     }
+}
+
+/// Something urgent has come; of what is overdue only after a while.
+async fn woken(urgent: &mut watch::Receiver<()>, overdue: bool) {
+    if overdue {
+        tokio::time::sleep(SPARED).await;
+    }
+    // without a sender this process ends
+    urgent.changed().await.ok();
 }
 
 /// Objects that drifted, then the status.
