@@ -1,21 +1,23 @@
 //! Objects that cannot be put right, and a master that dies meanwhile.
 
-use crate::{GAP, SAY, SETTLE, kill_master};
-use anyhow::{Result, ensure};
-use e2e::harness::{Needs, run_lent};
+use crate::{GAP, SAY, SETTLE, START, kill_master};
+use anyhow::{Context, Result, ensure};
+use e2e::harness::{Needs, run, run_lent, spec};
 use e2e::log::Micros;
+use e2e::operator;
 use e2e::outage;
 use e2e::space::{Space, call, until};
-use e2e::subject::{Settled, Subject};
+use e2e::subject::{Settled, Subject, record};
 use e2e::trial::{self, Expect};
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy as Policy, ValidatingAdmissionPolicyBinding as Binding,
 };
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use redis_operator_core::names;
+use redis_operator_core::record::Stage;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -42,6 +44,47 @@ fn o02_a_failover_waits_for_no_object_that_is_refused_or_quarrelled_over() -> Re
             Ok(true)
         })
         .await
+    })
+}
+
+/// Another holder cannot write the StatefulSet as it should be, and yet has to be the last that wrote it before anybody joins.
+#[test]
+fn o02_a_stateful_set_that_is_refused_keeps_no_replica_out() -> Result<()> {
+    run("o02s", Needs::Nodes, async |space| {
+        let redis = space.apply("a", spec(2)).await?;
+        let before = redis.settled(START).await?;
+        let more_than_allowed = json!({ "requests": { "memory": "2Gi" }, "limits": { "memory": "1Gi" } });
+        redis.change(json!({ "resources": more_than_allowed })).await?;
+        println!(
+            "o02s: {}",
+            redis.says(&["must be less than or equal to memory limit"], SAY).await?
+        );
+        let leader = operator::leader(&space.cluster).await?;
+        operator::space(&space.cluster).remove::<Pod>(&leader, None).await?;
+        until("another one to lead", START, async || {
+            let holder = record(&redis.get().await?)?.holder;
+            Ok(!holder.starts_with(&leader.name_any()) && !holder.starts_with(&before.record.holder))
+        })
+        .await?;
+        let replica = before.replicas.first().context("no replica")?;
+        let ended = before
+            .record
+            .members
+            .values()
+            .map(|member| member.process.run_id.clone());
+        let ended: Vec<_> = ended.collect();
+        redis.process(replica)?.end()?;
+        until("the replica to be in sync again", SETTLE, async || {
+            let record = record(&redis.get().await?)?;
+            let back = record
+                .at(Stage::Full)
+                .any(|member| !ended.contains(&member.process.run_id));
+            Ok(back && record.quorum == 1)
+        })
+        .await?;
+        redis.change(json!({ "resources": null })).await?;
+        redis.settled(SETTLE).await?;
+        operator::ready(&space.cluster, START).await
     })
 }
 
