@@ -96,7 +96,22 @@ pub const ALL: &[Config] = &[
     },
     Config {
         name: "join",
-        kinds: &[Fault::Crash],
+        ticks: &[6_100],
+        lags: false,
+        live: false,
+        ..JOIN
+    },
+    Config {
+        name: "join, hang",
+        kinds: &[Fault::Hang, Fault::Force, Fault::Operator],
+        ticks: &[6_100],
+        lags: false,
+        live: false,
+        ..JOIN
+    },
+    Config {
+        name: "join, cut",
+        kinds: &[Fault::Cut],
         ticks: &[6_100],
         lags: false,
         live: false,
