@@ -7,6 +7,7 @@
 
 use crate::controller::Context;
 use crate::error::{Error, within};
+use crate::pods;
 use crate::resource::{Held, Resource};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -150,18 +151,18 @@ fn absent(context: &Context, resource: &Resource, seen: &Observed) -> BTreeMap<S
         let pod = ObjectRef::<Pod>::new(pod).within(&resource.namespace);
         context.mirrors.pods.get(&pod).is_some()
     };
-    let missing = set.as_deref().map(|set| missing(set, &resource.name, exists));
-    let about = set.and_then(|set| set.uid()).map(About::Set);
-    let missing = missing.into_iter().flatten().zip(std::iter::repeat(about));
-    let missing = missing.filter_map(|(pod, about)| Some((pod, about?)));
-    missing.chain(starting(seen)).collect()
+    let mut absent: BTreeMap<_, _> = starting(seen).collect();
+    if let Some((set, uid)) = set.as_deref().and_then(|set| Some((set, set.uid()?))) {
+        let missing = missing(set, &resource.name, exists).into_iter();
+        absent.extend(missing.map(|pod| (pod, About::Set(uid.clone()))));
+    }
+    absent
 }
 
 /// Pods that have a node and whose server has not begun.
 fn starting(seen: &Observed) -> impl Iterator<Item = (String, About)> {
     let waits = |it: &&Instance| {
-        let reason = it.container.waiting.as_deref();
-        let begins = ["ContainerCreating", "PodInitializing"].map(Some).contains(&reason);
+        let begins = it.container.waiting.as_deref().is_some_and(pods::is_starting);
         // one whose trouble is known is told by that
         begins && !it.node.is_empty() && !it.deleting && it.trouble.is_none()
     };

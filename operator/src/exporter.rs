@@ -1,6 +1,7 @@
 //! An exporter that cannot run: nothing waits for it, and yet its pod is not ready without it.
 
 use crate::controller::Context;
+use crate::pods;
 use crate::resource::Resource;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -21,13 +22,8 @@ pub(crate) fn explain(context: &Context, resource: &Resource, seen: &Observed) -
 fn trouble(pod: &Pod) -> Option<Trouble> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     let exporter = statuses.iter().find(|it| it.name == names::CONTAINER_EXPORTER)?;
-    let waiting = exporter.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref().unwrap_or("waiting");
-    if ["ContainerCreating", "PodInitializing"].contains(&reason) {
-        return None;
-    }
+    let (reason, words) = pods::held_up(exporter)?;
     let name = pod.name_any();
-    let words = waiting.message.as_deref().unwrap_or_default();
     Some(Trouble {
         reason: "ExporterFailing".to_owned(),
         message: format!(

@@ -143,6 +143,18 @@ fn belongs(pod: &Pod, redis: &Owner<'_>, stateful_set: Option<&StatefulSet>) -> 
     ours && owner.is_some_and(|owner| Some(&owner.uid) == set.metadata.uid.as_ref())
 }
 
+/// On its way to a first start, for this reason that a container waits: no trouble yet.
+pub(crate) fn is_starting(reason: &str) -> bool {
+    ["ContainerCreating", "PodInitializing"].contains(&reason)
+}
+
+/// Why a container waits, and Kubernetes' words on it, unless it is only starting.
+pub(crate) fn held_up(container: &ContainerStatus) -> Option<(&str, &str)> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().unwrap_or("waiting");
+    (!is_starting(reason)).then(|| (reason, waiting.message.as_deref().unwrap_or_default()))
+}
+
 fn status(pod: &Pod) -> Option<&ContainerStatus> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     statuses.iter().find(|status| status.name == names::CONTAINER_REDIS)

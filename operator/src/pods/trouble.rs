@@ -53,17 +53,12 @@ fn stuck(pod: &Pod, container: &ContainerStatus, origin: Origin) -> Option<Strin
     if let Some(ended) = state.terminated.as_ref().filter(failed) {
         return Some(after(pod, container, origin, "Failed", ended));
     }
-    let waiting = state.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref().unwrap_or("waiting");
-    if ["ContainerCreating", "PodInitializing"].contains(&reason) {
-        return None;
-    }
+    let (reason, words) = super::held_up(container)?;
     let last = container.last_state.as_ref();
     Some(match last.and_then(|state| state.terminated.as_ref()) {
         Some(ended) => after(pod, container, origin, reason, ended),
         None => format!(
-            "{reason}: {}; check image {} ({}) and what it needs",
-            waiting.message.as_deref().unwrap_or_default(),
+            "{reason}: {words}; check image {} ({}) and what it needs",
             container.image,
             origin.field(container)
         ),

@@ -1,6 +1,5 @@
 //! Freeze, count again, choose, claim.
 
-use super::silence::Witnesses;
 use super::view::Living;
 use super::{Aside, Master, Proof, Say, View, adopt};
 use crate::observed::Policy;
@@ -47,7 +46,8 @@ pub(super) fn elect(view: &View, aside: &mut Aside) -> Say {
             aside.wake(silence.left);
             return Some((vec![], "wait for the silent master"));
         }
-        if is_heard(view) {
+        // one that is not frozen yet: it lives after all
+        if view.heard_by().is_some() {
             return Some((back(view), "a member hears the master: end the election"));
         }
     }
@@ -144,12 +144,6 @@ fn is_drained(it: Living, master: &Master) -> bool {
         _ => !upstream.link_up,
     };
     ended && upstream.read_offset <= r.offset
-}
-
-/// One that is not frozen yet hears the silent master: it lives after all.
-fn is_heard(view: &View) -> bool {
-    let heard = |master| matches!(view.witnesses(master), Witnesses::Heard(_));
-    view.record.master.as_ref().is_some_and(heard)
 }
 
 /// Whoever was frozen follows the master again.

@@ -100,9 +100,12 @@ impl View<'_> {
     /// A member that hears the recorded master, which says nothing to the operator and nothing proves to have ended.
     pub fn heard_by(&self) -> Option<String> {
         let master = self.record.master.as_ref()?;
-        match (self.master(), self.witnesses(master)) {
-            (Master::Silent(_), Witnesses::Heard(by)) => Some(by),
-            _ => None,
+        if !matches!(self.master(), Master::Silent(_)) {
+            return None;
+        }
+        match self.witnesses(master) {
+            Witnesses::Heard(by) => Some(by),
+            Witnesses::Gone | Witnesses::Nobody => None,
         }
     }
 

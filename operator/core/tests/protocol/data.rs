@@ -12,15 +12,6 @@ fn unrelated(data: [&[u32]; 3]) -> World {
     world
 }
 
-/// All processes end and begin again with what is on the volumes after `change`.
-fn restarted(change: impl Fn(&mut World)) -> World {
-    let mut world = World::healthy_on(3, Disk::Rdb);
-    (0..3).for_each(|ordinal| world.kill(ordinal));
-    change(&mut world);
-    (0..3).for_each(|ordinal| world.start(ordinal));
-    world
-}
-
 fn lose_places(world: &mut World) {
     for saved in world.disks.values_mut() {
         saved.place = None;
@@ -76,7 +67,7 @@ fn e11_histories_that_never_met_are_not_compared_by_how_long_they_are() {
 
 #[test]
 fn e22_of_equals_one_that_may_be_master_goes_on() {
-    let mut world = restarted(|world| world.prefer(0, 0));
+    let mut world = World::restarted(Disk::Rdb, |world| world.prefer(0, 0));
     world.settle();
     assert_eq!(world.master(), 1);
     world.assert_nothing_lost();
@@ -84,11 +75,11 @@ fn e22_of_equals_one_that_may_be_master_goes_on() {
 
 #[test]
 fn e22_members_that_lost_their_ids_and_hold_as_much_are_alike() {
-    let mut world = restarted(lose_places);
+    let mut world = World::restarted(Disk::Rdb, lose_places);
     world.settle();
     assert_eq!(world.master(), 0);
     world.assert_nothing_lost();
-    let mut world = restarted(|world| {
+    let mut world = World::restarted(Disk::Rdb, |world| {
         lose_places(world);
         world.disks.get_mut(&1).unwrap().data.pop();
     });

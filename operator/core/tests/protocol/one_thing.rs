@@ -51,6 +51,11 @@ fn cut(seen: &mut Observed, ordinal: u32) {
     (upstream.link_up, upstream.down_seconds) = (false, Some(1));
 }
 
+fn freeze(seen: &mut Observed, ordinal: u32) {
+    let upstream = answer_mut(seen, ordinal).replication.upstream.as_mut().unwrap();
+    (upstream.host, upstream.port, upstream.link_up) = (NOWHERE.0.to_owned(), NOWHERE.1, false);
+}
+
 /// Its full sync has not come to an end: nothing of the record's history is there.
 fn lacks_data(seen: &mut Observed, ordinal: u32) {
     let it = &mut answer_mut(seen, ordinal).replication;
@@ -456,8 +461,7 @@ fn d01_a_refused_master_has_ended_for_as_long_as_its_witnesses_said_so_once() {
 #[test]
 fn f02_what_members_heard_is_remembered_for_this_master_and_these_members() {
     let seen = but(healthy(4), |seen| {
-        let upstream = answer_mut(seen, 3).replication.upstream.as_mut().unwrap();
-        (upstream.host, upstream.port, upstream.link_up) = (NOWHERE.0.to_owned(), NOWHERE.1, false);
+        freeze(seen, 3);
     });
     let mut memory = Memory::default();
     memory.note(&seen);
@@ -531,8 +535,7 @@ fn by_hand_paused_altogether_no_switchover_is_begun() {
     let seen = but(healthy(3), |seen| {
         seen.desired.paused = Paused::All;
         instance(seen, 0).deleting = true;
-        let upstream = answer_mut(seen, 2).replication.upstream.as_mut().unwrap();
-        (upstream.host, upstream.port, upstream.link_up) = (NOWHERE.0.to_owned(), NOWHERE.1, false);
+        freeze(seen, 2);
     });
     let plan = decide(&seen);
     assert_eq!(plan.why, "let frozen members follow");

@@ -335,19 +335,10 @@ fn e22_the_last_master_alone_holds_data_and_has_lost_its_id() {
     assert_eq!(world.server(2).data.len(), 5);
 }
 
-/// All end at once, and begin again with what their disks hold after `change`.
-fn restarted(disk: Disk, change: impl Fn(&mut World)) -> World {
-    let mut world = World::healthy_on(3, disk);
-    (0..3).for_each(|ordinal| world.kill(ordinal));
-    change(&mut world);
-    (0..3).for_each(|ordinal| world.start(ordinal));
-    world.settle();
-    world
-}
-
 #[test]
 fn e22_where_nobody_has_anything_and_nobody_is_away_it_begins_anew() {
-    let mut world = restarted(Disk::Rdb, |world| world.disks.clear());
+    let mut world = World::restarted(Disk::Rdb, |world| world.disks.clear());
+    world.settle();
     assert_eq!(world.master(), 0);
     assert!(world.write());
     // in memory nobody who is away can hold anything either
@@ -361,7 +352,8 @@ fn e22_where_nobody_has_anything_and_nobody_is_away_it_begins_anew() {
 /// Logs keep no place in a history; whoever was master last wrote more than any other.
 #[test]
 fn e22_with_logs_the_last_master_goes_on_though_another_one_holds_less() {
-    let mut world = restarted(Disk::Aof, |world| world.disks.get_mut(&1).unwrap().data.truncate(4));
+    let mut world = World::restarted(Disk::Aof, |world| world.disks.get_mut(&1).unwrap().data.truncate(4));
+    world.settle();
     assert_eq!(world.master(), 0);
     assert_eq!(world.server(1).data.len(), 5);
 }

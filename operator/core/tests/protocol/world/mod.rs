@@ -160,6 +160,15 @@ impl World {
         world
     }
 
+    /// Three healthy ones that all ended and began again, with what their disks hold after `change`.
+    pub fn restarted(disk: Disk, change: impl Fn(&mut Self)) -> Self {
+        let mut world = Self::healthy_on(3, disk);
+        (0..3).for_each(|ordinal| world.kill(ordinal));
+        change(&mut world);
+        (0..3).for_each(|ordinal| world.start(ordinal));
+        world
+    }
+
     /// Passes until nothing is left to do: no steps, nothing that moves, no wake within two minutes. Time is cheap here.
     pub fn settle(&mut self) -> Plan {
         self.settle_for(Duration::from_secs(120))
