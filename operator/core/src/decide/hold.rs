@@ -32,13 +32,17 @@ pub(super) fn take_over(view: &View, aside: &mut Aside) -> Say {
     Some((vec![Step::Record(next)], "take the record over"))
 }
 
-/// The slice carries this holder before anything else is done, so that a publication still on its way conflicts.
+/// The slice carries this holder before anything else is done, so that a publication still on its way conflicts. Where the
+/// slice names the recorded master, none is: whoever would publish another one has recorded that first. If that master has
+/// ended, the publication of the next one says who holds the slice; a write before it would make kube-proxy, which leaves a
+/// second between two changes, come late to the one that clients wait for.
 pub(super) fn touch_slice(view: &View, _: &mut Aside) -> Say {
-    let touched = view
-        .seen
-        .slice
-        .as_ref()
-        .is_some_and(|slice| slice.holder == view.seen.holder);
+    let slice = view.seen.slice.as_ref();
+    let master = view.record.master.as_ref().map(|master| &master.uid);
+    let touched = slice.is_some_and(|slice| {
+        let settled = slice.target.is_some() && slice.target.as_ref() == master;
+        slice.holder == view.seen.holder || settled && matches!(view.master(), Master::Ended(_))
+    });
     (!touched && rule::on(Rule::Touch)).then(|| (vec![Step::TouchSlice], "touch the slice"))
 }
 
