@@ -1,8 +1,8 @@
 //! What an operator sees: the core's `Observed`, from the world as its connections and copies show it.
 
-use super::operator::Found;
+use super::operator::{Found, Op};
 use super::server::Link;
-use super::{PODS, Proc, SLOTS, Slot, World};
+use super::{PODS, Proc, Published, SLOTS, Slot, World};
 use crate::canon::{Doc, name};
 use crate::config::{Config, Rule};
 use crate::memo::{self, Decided};
@@ -30,9 +30,11 @@ impl World {
         }
         if fresh[1] {
             let slice = self.slice;
-            self.ops[k].as_mut()?.slice = slice;
-            let mine = slice.exists && slice.holder == self.ops[k].as_ref()?.holder;
-            if !mine && !config.out(Rule::SliceTells) {
+            let op = self.ops[k].as_mut()?;
+            op.slice = slice;
+            let record = op.known.as_ref().map(|doc| &doc.value);
+            let settled = slice_of(op).is_some_and(|slice| slice.is_settled(&name('h', op.holder), record));
+            if !settled && !config.out(Rule::SliceTells) {
                 self.refresh(k);
             }
         }
@@ -98,12 +100,6 @@ impl World {
         let named =
             |uid: u16| matches!(&record, FoundRecord::Record(r) if r.processes().any(|p| p.uid == name('u', uid)));
         let gone = self.gone.iter().filter(|gone| gone.uid != 0 && named(gone.uid));
-        let slice = op.slice.exists.then(|| Slice {
-            target: (op.slice.target != 0).then(|| name('u', op.slice.target)),
-            address: (op.slice.target != 0).then(|| name('a', op.slice.target)),
-            holder: name('h', op.slice.holder),
-            term: 0,
-        });
         Some(Observed {
             desired: Desired {
                 switchover: self.asked.then(|| config.wish().to_owned()),
@@ -114,7 +110,7 @@ impl World {
             record,
             instances,
             set_holder: Some(name('h', self.set_holder)),
-            slice,
+            slice: slice_of(op),
             memory: Memory::default(),
             now: Moment(self.now),
             clock: jiff::Timestamp::UNIX_EPOCH,
@@ -246,6 +242,19 @@ fn departed(gone: &super::Gone) -> (String, Departed) {
 }
 
 /// A process begins together with its container, and no two begin within the same minute.
+/// The slice as an operator knows it.
+fn slice_of(op: &Op) -> Option<Slice> {
+    let Published {
+        exists, target, holder, ..
+    } = op.slice;
+    exists.then(|| Slice {
+        target: (target != 0).then(|| name('u', target)),
+        address: (target != 0).then(|| name('a', target)),
+        holder: name('h', holder),
+        term: 0,
+    })
+}
+
 fn started(run: u16) -> i64 {
     i64::from(run) * 100_000_000
 }

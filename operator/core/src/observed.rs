@@ -2,7 +2,7 @@
 
 use crate::api::DEFAULT_PRIORITY;
 pub use crate::api::Policy;
-use crate::record::{Found, Process};
+use crate::record::{Found, Process, Record};
 use crate::replication::{Replication, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -153,6 +153,15 @@ pub struct Slice {
     pub holder: String,
     /// Term under which it was written.
     pub term: u64,
+}
+
+impl Slice {
+    /// Nothing of anybody else is under way that would change whom it names: this holder wrote it, or it names the
+    /// recorded master, and whoever would publish another one has recorded that first.
+    pub fn is_settled(&self, holder: &str, record: Option<&Record>) -> bool {
+        let master = record.and_then(|record| record.master.as_ref());
+        self.holder == holder || master.is_some_and(|master| self.target.as_ref() == Some(&master.uid))
+    }
 }
 
 /// What a person wants left alone.

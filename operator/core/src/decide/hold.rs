@@ -32,18 +32,13 @@ pub(super) fn take_over(view: &View, aside: &mut Aside) -> Say {
     Some((vec![Step::Record(next)], "take the record over"))
 }
 
-/// The slice carries this holder before anything else is done, so that a publication still on its way conflicts. Where the
-/// slice names the recorded master, none is: whoever would publish another one has recorded that first. If that master has
-/// ended, the publication of the next one says who holds the slice; a write before it would make kube-proxy, which leaves a
-/// second between two changes, come late to the one that clients wait for.
+/// A slice that is not settled carries this holder before anything else is done, so that a publication still on its way
+/// conflicts. One that is settled is left alone: kube-proxy leaves a second between two changes, of whatever slice, and
+/// clients may wait for the next one.
 pub(super) fn touch_slice(view: &View, _: &mut Aside) -> Say {
     let slice = view.seen.slice.as_ref();
-    let master = view.record.master.as_ref().map(|master| &master.uid);
-    let touched = slice.is_some_and(|slice| {
-        let settled = slice.target.is_some() && slice.target.as_ref() == master;
-        slice.holder == view.seen.holder || settled && matches!(view.master(), Master::Ended(_))
-    });
-    (!touched && rule::on(Rule::Touch)).then(|| (vec![Step::TouchSlice], "touch the slice"))
+    let settled = slice.is_some_and(|slice| slice.is_settled(&view.seen.holder, Some(view.record)));
+    (!settled && rule::on(Rule::Touch)).then(|| (vec![Step::TouchSlice], "touch the slice"))
 }
 
 /// The annotation that was used is gone, or says something else: the next one counts again.

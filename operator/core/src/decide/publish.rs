@@ -16,9 +16,7 @@ pub(super) fn publish(view: &View, _: &mut Aside) -> Say {
     }
     let slice = view.seen.slice.as_ref();
     let named = slice.is_some_and(|slice| {
-        slice.holder == view.seen.holder
-            && slice.target.as_ref() == Some(&living.instance.uid)
-            && slice.address.as_ref() == Some(&living.instance.address)
+        slice.target.as_ref() == Some(&living.instance.uid) && slice.address.as_ref() == Some(&living.instance.address)
     });
     if named {
         return None;

@@ -91,7 +91,7 @@ pub struct World {
     /// Writes that WAIT acknowledged with the quorum of their time.
     pub waited: Vec<u32>,
     pub cut_clients: Vec<String>,
-    slice_version: u64,
+    pub slice_version: u64,
     operators: u32,
     newest: (u64, u64),
     drawn: u64,
