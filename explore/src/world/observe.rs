@@ -201,6 +201,7 @@ impl World {
                 started_micros: started(it.run),
                 loading: false,
                 appendonly: false,
+                rewriting: false,
                 role: if it.master { Role::Master } else { Role::Replica },
                 upstream: (!it.master).then_some(upstream),
                 id: name('i', it.id),

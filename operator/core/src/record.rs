@@ -163,6 +163,10 @@ pub struct Record {
     /// Names of pods that have held a copy of this data. What another pod holds of an unrelated history is somebody's.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub copies: BTreeSet<String>,
+    /// Names of pods whose append-only file was still being written anew when they came into sync, or were promoted, and has
+    /// not been seen complete since. Until then the volume has what it had before the full sync.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unwritten: BTreeSet<String>,
     /// What the annotation by which a person names a pod said when it was used. It counts for what that person saw, so
     /// not again before it was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,6 +221,7 @@ impl Record {
             claim: None,
             members: BTreeMap::new(),
             copies: BTreeSet::new(),
+            unwritten: BTreeSet::new(),
             elected: None,
             request: None,
             restarted: None,
@@ -251,6 +256,15 @@ impl Record {
             .iter()
             .chain(self.claim.iter().map(|claim| &claim.process))
             .chain(members)
+    }
+
+    /// Notes whether the append-only file of this pod is complete on its volume.
+    pub fn note_file(&mut self, pod: &str, rewriting: bool) {
+        if rewriting {
+            self.unwritten.insert(pod.to_owned());
+        } else {
+            self.unwritten.remove(pod);
+        }
     }
 
     /// It speaks of a process of this pod.

@@ -51,6 +51,9 @@ pub struct Replication {
     pub loading: bool,
     /// Append-only file in use: replication ids do not survive a restart then.
     pub appendonly: bool,
+    /// The append-only file is being written anew, or about to be. After a full sync the file on disk is the one from before
+    /// until that has ended, and a process that is told to stop meanwhile does not (redis 7.0).
+    pub rewriting: bool,
     /// Master or replica.
     pub role: Role,
     /// Whom it follows; `None` on a master.
@@ -141,6 +144,8 @@ impl Replication {
             started_micros: fields.started_micros(),
             loading: fields.flag("loading") || fields.flag("async_loading"),
             appendonly: fields.flag("aof_enabled"),
+            rewriting: fields.flag("aof_enabled")
+                && (fields.flag("aof_rewrite_in_progress") || fields.flag("aof_rewrite_scheduled")),
             role,
             upstream,
             id: fields.need("master_replid")?.to_owned(),

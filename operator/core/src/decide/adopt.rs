@@ -99,6 +99,7 @@ pub(super) fn adopt(seen: &Observed, mut next: Box<Record>, master: Living) -> O
     next.id.clone_from(&it.id);
     next.previous_id.clone_from(&it.id2);
     next.promoted_at = it.forked_at.unwrap_or_default();
+    next.note_file(&process.pod, it.rewriting);
     let in_sync = seen
         .instances
         .values()

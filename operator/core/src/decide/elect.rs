@@ -222,8 +222,8 @@ fn choose<'a>(view: &View, frozen: &[Living<'a>]) -> Option<Living<'a>> {
     best.copied().min_by_key(|it| preference(view, *it))
 }
 
-/// Of those that have the same data: a switchover's target, then one that stays, then by priority, then one that is not on
-/// the old master's node, then the lowest ordinal.
+/// Of those that have the same data: a switchover's target, then one that stays, then one that has it on its volume, then by
+/// priority, then one that is not on the old master's node, then the lowest ordinal.
 pub(super) fn preference(view: &View, it: Living) -> impl Ord + use<> {
     let instance = it.instance;
     let old_node = view.record.master.as_ref().map(|master| master.node.as_str());
@@ -231,6 +231,7 @@ pub(super) fn preference(view: &View, it: Living) -> impl Ord + use<> {
     (
         target != Some(&instance.uid),
         !view.stays(instance),
+        it.answer.replication.rewriting,
         it.instance.priority(),
         !instance.node.is_empty() && old_node == Some(&instance.node),
         instance.ordinal,
@@ -255,6 +256,7 @@ pub(super) fn promotion(view: &View, mut next: Box<Record>, chosen: Living) -> O
         offset: chosen.answer.replication.offset,
     };
     next.claim = Some(claim.clone());
+    next.note_file(&chosen.instance.pod, chosen.answer.replication.rewriting);
     next.elected.clone_from(&view.seen.desired.elect);
     Some(vec![
         Step::Record(next),

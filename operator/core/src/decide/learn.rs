@@ -1,8 +1,8 @@
-//! What a pod's status says of a recorded process only later.
+//! What is known of a recorded process only later.
 
 use super::{Aside, Master, Say, View};
 use crate::plan::Step;
-use crate::record::Process;
+use crate::record::{Process, Stage};
 
 /// Names the container of each recorded process as soon as the status does: it lags behind the process, and without the
 /// name its end could not be proved from the status. A name that turns out to be of another container, which has
@@ -20,7 +20,23 @@ pub(super) fn learn(view: &View, _: &mut Aside) -> Say {
             learnt = true;
         }
     }
-    learnt.then(|| (vec![Step::Record(next)], "the containers of processes are known"))
+    if learnt {
+        return Some((vec![Step::Record(next)], "the containers of processes are known"));
+    }
+    for pod in written(view) {
+        next.note_file(pod, false);
+        learnt = true;
+    }
+    learnt.then(|| (vec![Step::Record(next)], "append-only files are complete"))
+}
+
+/// Pods whose append-only file is complete now, and was not: those of the master and of the members in sync with it.
+fn written<'a>(view: &View<'a>) -> impl Iterator<Item = &'a str> {
+    let master = view.record.master.as_ref().and_then(|master| view.living(master));
+    let full = view.living_at(Stage::Full).map(|(_, living)| living);
+    let all = master.into_iter().chain(full);
+    let all = all.filter(|it| view.record.unwritten.contains(&it.instance.pod) && !it.answer.replication.rewriting);
+    all.map(|it| it.instance.pod.as_str())
 }
 
 fn news(view: &View, process: &Process) -> Option<Option<String>> {

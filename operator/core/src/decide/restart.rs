@@ -4,7 +4,7 @@ use super::adopt::{self, Serving};
 use super::elect::promotion;
 use super::view::Living;
 use super::{Aside, Say, View, data};
-use crate::observed::{Instance, Moment, Observed};
+use crate::observed::{Instance, Moment, Observed, Policy};
 use crate::plan::{Reason, Step};
 use crate::record::{Phase, Stage};
 use crate::replication::Replication;
@@ -23,6 +23,14 @@ pub(super) fn restart(view: &View, aside: &mut Aside) -> Say {
         return Some(say);
     }
     let ready = ready(view.seen);
+    if let Some(pod) = loading(view).filter(|_| view.named().is_none()) {
+        let text = format!(
+            "no instance serves; {pod}, the last master, loads its data, which may be more than all others have: it is waited for. {}",
+            data::NAME_ONE
+        );
+        aside.note(Reason::WaitingForPods, text);
+        return Some((vec![], "restart: wait for the last master's data"));
+    }
     if let Some(say) = wait_for_all(view.seen, view.seen.memory.nobody_since, PATIENCE, &ready, aside) {
         return Some(say);
     }
@@ -174,34 +182,70 @@ pub(super) fn freeze_all(ready: &[Living]) -> Option<Vec<Step>> {
     (!steps.is_empty()).then_some(steps)
 }
 
-/// Who holds data and may go on. Where the last master's volume may hold more, and nobody has seen it yet (it loads, or its
-/// pod is away), only members that were in sync with that master: whoever was still joining, or had left, lacks what was
-/// acknowledged since.
+/// The pod of whoever was master last, or was about to be, where its volume may have its data.
+fn last<'a>(view: &View<'a>) -> Option<&'a str> {
+    let claimed = view.record.claim.as_ref().map(|claim| &claim.process);
+    let last = claimed.or(view.record.master.as_ref());
+    last.filter(|_| view.seen.desired.volumes)
+        .map(|process| process.pod.as_str())
+}
+
+/// The last master's pod, while it loads.
+fn loading<'a>(view: &View<'a>) -> Option<&'a str> {
+    let pod = last(view)?;
+    let answer = view.seen.instances.get(pod)?.answer()?;
+    answer.replication.loading.then_some(pod)
+}
+
+/// Who holds data and may go on: whoever has keys, and whoever shows a place in the recorded history, for that may have
+/// lost its last key there. Where the last master's volume may hold more, and nobody has seen it yet (it loads, or its pod
+/// is away), only members that were in sync with that master and whose volume has it, and under Durability nobody: whoever
+/// was still joining, or had left, lacks what was acknowledged since.
 fn holders<'a>(view: &View, ready: &[Living<'a>]) -> Result<Vec<Living<'a>>, String> {
     let record = view.record;
-    let holders = data::holders(ready);
-    let claimed = record.claim.as_ref().map(|claim| &claim.process);
-    let Some(last) = claimed.or(record.master.as_ref()).filter(|_| view.seen.desired.volumes) else {
+    let holds = |it: &&Living| {
+        let it = &it.answer.replication;
+        it.keys > 0 || (it.placed && it.id == record.id)
+    };
+    let holders: Vec<_> = ready.iter().filter(holds).copied().collect();
+    let Some(last) = last(view) else {
         return Ok(holders);
     };
-    if holders.is_empty() || ready.iter().any(|it| it.instance.pod == last.pod) {
-        return Ok(holders);
+    if holders.is_empty() || ready.iter().any(|it| it.instance.pod == last) {
+        return written(view, holders, &missing(view.seen, ready));
     }
+    let durability = view.seen.desired.policy == Policy::Durability;
     let in_sync = |it: &Living| {
         let member = record.members.get(&it.instance.pod);
-        member.is_some_and(|it| it.stage == Stage::Full || (it.stage == Stage::Leaving && it.was_full))
+        let full = member.is_some_and(|it| it.stage == Stage::Full || (it.stage == Stage::Leaving && it.was_full));
+        full && !record.unwritten.contains(&it.instance.pod) && !durability && loading(view).is_none()
     };
     let (in_sync, others): (Vec<_>, Vec<_>) = holders.into_iter().partition(in_sync);
     if in_sync.is_empty() {
         let others: Vec<_> = others.iter().map(|it| it.instance.pod.as_str()).collect();
         return Err(format!(
-            "{}, the last master, does not answer yet, and its volume may hold what {} lacks: bring its pod back. {}",
-            last.pod,
+            "{last}, the last master, does not answer yet, and its volume may hold what {} lacks: bring its pod back. {}",
             others.join(", "),
             data::NAME_ONE
         ));
     }
     Ok(in_sync)
+}
+
+/// Those whose volume has what they held. If there are none: the others, unless somebody is away who may have more.
+fn written<'a>(view: &View, holders: Vec<Living<'a>>, away: &[String]) -> Result<Vec<Living<'a>>, String> {
+    let is_written = |it: &Living| !view.record.unwritten.contains(&it.instance.pod);
+    let (written, others): (Vec<_>, Vec<_>) = holders.into_iter().partition(is_written);
+    match others.as_slice() {
+        [first, ..] if written.is_empty() && !away.is_empty() => Err(format!(
+            "the append-only file of {} is one from before its last full sync, and there may be more on the volume of {}: bring that back. {}",
+            first.instance.pod,
+            away.join(", "),
+            data::NAME_ONE
+        )),
+        _ if written.is_empty() => Ok(others),
+        _ => Ok(written),
+    }
 }
 
 /// Who goes on. With AOF ids do not survive, nor does anybody else's data where one is alone: then whoever was master
@@ -224,7 +268,7 @@ fn choose<'a>(view: &View, ready: &[Living<'a>]) -> Result<Living<'a>, String> {
     let incumbent = last
         .clone()
         .find_map(|pod| holders.iter().find(|it| it.instance.pod == pod));
-    if let Some(incumbent) = incumbent.filter(|_| ids_are_lost) {
+    if let Some(incumbent) = incumbent.filter(|it| ids_are_lost && !record.unwritten.contains(&it.instance.pod)) {
         return data::promotable(*incumbent);
     }
     let current = |r: &Replication| r.id == record.id;

@@ -3,6 +3,7 @@
 //!
 //! Nothing of it is remembered: what was made for another spec is replaced whenever everybody else is there, whoever began.
 
+use super::suspect::LATER;
 use super::view::Living;
 use super::{Aside, Master, Say, View, guard, join, leave};
 use crate::observed::{Instance, Paused, Reach};
@@ -102,12 +103,13 @@ fn serves(view: &View, instance: &Instance) -> bool {
     matches!(view.master(), Master::Serves(master) if master.instance.uid == instance.uid)
 }
 
-/// The master is all there is, and its data outlives it: nobody can take over, so it is replaced where it is.
+/// The master is all there is, and its data outlives it: nobody can take over, so it is replaced where it is. Not while its
+/// append-only file may be one from before.
 fn alone(view: &View, master: Living) -> Option<Step> {
     let desired = &view.seen.desired;
     let only = desired.replicas == 1 && desired.durable && view.record.members.is_empty();
     let due = is_due(master.instance) && !master.instance.deleting && view.seen.instances.len() == 1;
-    (only && due).then(|| Step::delete(master.instance))
+    (only && due && !master.answer.replication.rewriting).then(|| Step::delete(master.instance))
 }
 
 /// Made for another spec, and a pod in its place would be made for the present one.
@@ -172,6 +174,11 @@ fn tell(view: &View, master: Living, aside: &mut Aside) {
         Reason::Rolling
     };
     let mut text = format!("{done} of {all} pods follow the present spec");
+    if done == 0 && all == 1 && master.answer.replication.rewriting {
+        let pod = &master.instance.pod;
+        text.push_str(&format!("; waits until {pod} has written its append-only file anew"));
+        aside.wake(LATER);
+    }
     if let Some(it) = waits_for {
         text.push_str(&format!("; waits until {} is in sync", it.pod));
     }

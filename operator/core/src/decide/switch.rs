@@ -3,7 +3,7 @@
 
 use super::view::Living;
 use super::wish::{self, Wish};
-use super::{Aside, Master, Say, View, elect, guard};
+use super::{Aside, Master, Say, View, elect, guard, suspect};
 use crate::observed::Paused;
 use crate::plan::{Reason, Step};
 use crate::record::{Outcome, Phase, Process, Record, Stage};
@@ -63,6 +63,15 @@ fn begin(view: &View, aside: &mut Aside) -> Say {
         let text = format!("{why}, and an attempt has just failed; it is tried again");
         aside.note(Reason::SwitchoverWaits, text);
         aside.wake(left);
+        return None;
+    }
+    if !urgent && target.answer.replication.rewriting {
+        let pod = &target.instance.pod;
+        let text = format!(
+            "{why}, and waits until {pod} has written its append-only file anew: a restart of everything would bring back the one from before"
+        );
+        aside.note(Reason::SwitchoverWaits, text);
+        aside.wake(suspect::LATER);
         return None;
     }
     let mut next = view.next();

@@ -1,6 +1,7 @@
 //! Nobody lives who holds what the record speaks of.
 
 use crate::world::{Disk, World, pod_name, reasons};
+use redis_operator_core::observed::Policy;
 use redis_operator_core::plan::Reason;
 use redis_operator_core::record::Stage;
 use std::time::Duration;
@@ -49,7 +50,7 @@ fn d10_one_that_loads_for_ever_is_not_waited_for_for_ever() {
     let mut world = World::healthy_on(3, Disk::Rdb);
     restart_all(&mut world);
     let before = world.record().term;
-    world.mood(0, crate::world::Mood::Loading);
+    world.mood(1, crate::world::Mood::Loading);
     world.settle_for(Duration::from_secs(50));
     assert_eq!(
         world.record().term,
@@ -57,17 +58,116 @@ fn d10_one_that_loads_for_ever_is_not_waited_for_for_ever() {
         "alive, and it may have more than the others"
     );
     world.settle_for(Duration::from_secs(20));
-    assert_eq!(world.published(), Some(1), "{}", world.story());
-    world.mood(0, crate::world::Mood::Fine);
+    assert_eq!(world.published(), Some(0), "{}", world.story());
+    world.mood(1, crate::world::Mood::Fine);
     world.settle();
     world.assert_healthy();
+}
+
+#[test]
+fn d10_the_last_master_is_waited_for_as_long_as_it_loads() {
+    for disk in [Disk::Rdb, Disk::Aof] {
+        let mut world = World::healthy_on(3, disk);
+        restart_all(&mut world);
+        let before = world.record().term;
+        world.mood(0, crate::world::Mood::Loading);
+        let plan = world.settle_for(Duration::from_secs(3_000));
+        assert_eq!(world.record().term, before, "{}", world.story());
+        assert_eq!(reasons(&plan), [Reason::WaitingForPods]);
+        let mut named = world.clone();
+        world.mood(0, crate::world::Mood::Fine);
+        world.settle();
+        assert_eq!(world.master(), 0);
+        // or a person gives it up
+        named.desired.elect = Some("redis-a-1".to_owned());
+        named.settle_for(Duration::from_secs(70));
+        assert_eq!(named.published(), Some(1), "{}", named.story());
+    }
+}
+
+/// Where nothing may be lost, a volume that nobody has seen yet is waited for.
+#[test]
+fn e22_durability_waits_for_the_last_masters_volume() {
+    for (policy, published) in [(Policy::Availability, Some(1)), (Policy::Durability, None)] {
+        let mut world = World::healthy_on(3, Disk::Rdb);
+        world.desired.policy = policy;
+        world.pending.insert(0);
+        for ordinal in 0..3 {
+            world.vanish(ordinal);
+        }
+        let plan = world.settle_for(Duration::from_secs(3_000));
+        assert_eq!(world.published(), published, "{}", world.story());
+        if published.is_none() {
+            assert_eq!(reasons(&plan), [Reason::AmbiguousData]);
+            world.pending.clear();
+            world.settle();
+            assert_eq!(world.master(), 0);
+        }
+    }
+}
+
+/// Its append-only file was not complete when the power went: what others have is not replaced by what it had before.
+#[test]
+fn d17_who_was_still_writing_its_file_does_not_win_by_its_name() {
+    let mut world = World::healthy_on(3, Disk::Aof);
+    world.restart(1);
+    world.server_mut(1).rewriting = true;
+    world.settle();
+    assert!(world.write());
+    world.kill(2);
+    world.settle();
+    world.kill(0);
+    world.settle();
+    assert_eq!(world.published(), Some(1));
+    world.start(0);
+    world.start(2);
+    world.settle();
+    assert!(world.record().unwritten.contains("redis-a-1"));
+    let all = world.server(1).data.clone();
+    for ordinal in 0..3 {
+        world.kill(ordinal);
+    }
+    assert!(world.disks[&1].data.len() < all.len());
+    let mut finished = world.clone();
+    for ordinal in 0..3 {
+        world.start(ordinal);
+    }
+    world.settle();
+    assert_ne!(world.master(), 1, "{}", world.story());
+    assert_eq!(world.server(1).data, all);
+    // those who are away may have more
+    finished.start(1);
+    for ordinal in [0, 2] {
+        finished.pending.insert(ordinal);
+        finished.disks.remove(&ordinal);
+    }
+    let before = finished.record().term;
+    let plan = finished.settle_for(Duration::from_secs(300));
+    assert_eq!(finished.record().term, before, "{}", finished.story());
+    assert_eq!(reasons(&plan), [Reason::AmbiguousData]);
+}
+
+#[test]
+fn d17_a_file_that_is_complete_again_is_known() {
+    let mut world = World::healthy_on(3, Disk::Aof);
+    world.restart(1);
+    world.server_mut(1).rewriting = true;
+    world.settle();
+    assert!(world.record().unwritten.contains("redis-a-1"), "{}", world.story());
+    world.server_mut(1).rewriting = false;
+    world.settle();
+    assert!(world.record().unwritten.is_empty(), "{}", world.story());
+    // another file that is written anew is no news: the one before is complete until then
+    world.server_mut(1).rewriting = true;
+    world.settle();
+    assert!(world.record().unwritten.is_empty());
 }
 
 #[test]
 fn d17_an_operator_that_slept_has_waited_for_nobody() {
     let mut world = World::healthy_on(3, Disk::Rdb);
     restart_all(&mut world);
-    world.mood(0, crate::world::Mood::Loading);
+    world.mood(1, crate::world::Mood::Loading);
     world.settle_for(Duration::from_secs(5));
     let before = world.record().term;
     world.tick(Duration::from_secs(300));
@@ -76,7 +176,26 @@ fn d17_an_operator_that_slept_has_waited_for_nobody() {
     world.settle_for(Duration::from_secs(50));
     assert_eq!(world.record().term, before, "{}", world.story());
     world.settle_for(Duration::from_secs(20));
-    assert_eq!(world.published(), Some(1));
+    assert_eq!(world.published(), Some(0));
+}
+
+/// The last key was deleted: that is the newest state, and no reason to bring an older one back.
+#[test]
+fn e12_whoever_has_the_newest_place_in_the_history_goes_on_even_without_keys() {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    for ordinal in 0..3 {
+        world.kill(ordinal);
+    }
+    for ordinal in [0, 1] {
+        world.disks.get_mut(&ordinal).unwrap().data.clear();
+    }
+    let disk = world.disks.get_mut(&2).unwrap();
+    disk.place.as_mut().unwrap().1 -= 20;
+    for ordinal in 0..3 {
+        world.start(ordinal);
+    }
+    world.settle_for(Duration::from_secs(300));
+    assert_eq!(world.published(), Some(0), "{}", world.story());
 }
 
 #[test]

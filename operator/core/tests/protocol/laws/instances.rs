@@ -71,7 +71,7 @@ prop_compose! {
     fn replication(ordinal: u32)(
         run in mostly_first(),
         loading in weighted(0.06, Just(())),
-        appendonly in weighted(0.2, Just(())),
+        appendonly in weighted(0.2, any::<bool>()),
         follows in weighted(0.75, upstream()),
         id in id(),
         fork in proptest::option::of((id(), offset())),
@@ -93,6 +93,7 @@ prop_compose! {
             started_micros: 5_000_000 * i64::from(run),
             loading: loading.is_some(),
             appendonly: appendonly.is_some(),
+            rewriting: appendonly.is_some_and(|rewriting| rewriting),
             role: if upstream.is_none() { Role::Master } else { Role::Replica },
             upstream: upstream.map(|upstream| Upstream { read_offset: offset + unread, ..upstream }),
             id,

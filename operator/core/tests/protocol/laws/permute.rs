@@ -31,6 +31,7 @@ fn rename_record(record: &mut Record) {
         })
         .collect();
     record.copies = record.copies.iter().map(|pod| other(pod)).collect();
+    record.unwritten = record.unwritten.iter().map(|pod| other(pod)).collect();
     record.elected = record.elected.take().map(|pod| other(&pod));
     record.reason = String::new();
     if let Some(request) = &mut record.request {

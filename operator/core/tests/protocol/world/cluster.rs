@@ -152,7 +152,7 @@ impl World {
         let Some(server) = pod.server.take() else { return };
         let place = (disk == Disk::Rdb && (server.master || server.placed)).then(|| (server.id.clone(), server.offset));
         let data = server.data;
-        if disk != Disk::Memory {
+        if disk != Disk::Memory && !server.rewriting {
             self.disks.insert(ordinal, Saved { data, place });
         }
         self.flow();

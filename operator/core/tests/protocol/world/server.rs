@@ -62,6 +62,8 @@ pub struct Server {
     pub attaches_as: String,
     pub priority: u32,
     pub appendonly: bool,
+    /// Its append-only file is being written anew.
+    pub rewriting: bool,
     pub misdirected: u64,
     /// Nothing arrives since then: the link breaks after `repl-timeout`.
     pub stalled: Option<Moment>,
@@ -102,6 +104,7 @@ impl Server {
             attaches_as: String::new(),
             priority: 100,
             appendonly: false,
+            rewriting: false,
             misdirected: 0,
             stalled: None,
             paused: None,
@@ -181,6 +184,7 @@ impl Server {
                 started_micros: self.started_micros,
                 loading: self.mood == Mood::Loading,
                 appendonly: self.appendonly,
+                rewriting: self.rewriting,
                 role: if self.master { Role::Master } else { Role::Replica },
                 upstream: (!self.master).then_some(upstream),
                 id: self.id.clone(),
