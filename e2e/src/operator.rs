@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// Deployment, Lease and service account are all called this in `manifests/`.
 pub const NAME: &str = "redis-operator";
+/// Their ClusterRole.
+pub const CLUSTER_ROLE: &str = "redis-operator.dev";
 /// Their namespace.
 pub const NAMESPACE: &str = "redis-operator-system";
 /// The container in their pods.

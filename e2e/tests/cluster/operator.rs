@@ -147,7 +147,7 @@ fn o08_events_are_refused_and_the_status_is_contended() -> Result<()> {
     run_lent("o08", Needs::Nodes, async |redis| {
         redis.settled(START).await?;
         let roles = Api::<ClusterRole>::all(redis.space.cluster.client.clone());
-        let role = call(roles.get(operator::NAME)).await?;
+        let role = call(roles.get(operator::CLUSTER_ROLE)).await?;
         let mut mute = role.clone();
         let events = |rule: &PolicyRule| rule.resources.iter().flatten().any(|it| it == "events");
         mute.rules
@@ -173,7 +173,7 @@ fn o08_events_are_refused_and_the_status_is_contended() -> Result<()> {
 
 async fn set_rules(roles: &Api<ClusterRole>, role: &ClusterRole) -> Result<()> {
     let patch = kube::api::Patch::Merge(json!({ "rules": role.rules }));
-    call(roles.patch(operator::NAME, &Default::default(), &patch)).await?;
+    call(roles.patch(operator::CLUSTER_ROLE, &Default::default(), &patch)).await?;
     Ok(())
 }
 

@@ -93,11 +93,21 @@ fn selectors_find_the_operator_and_bindings_its_account() {
     }
 }
 
+/// Another operator's may be called `redis-operator`, and `kubectl apply` would overwrite them.
+#[test]
+fn what_is_cluster_wide_is_named_after_the_group() {
+    for object in of_kind("ClusterRole").into_iter().chain(of_kind("ClusterRoleBinding")) {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        assert!(name.starts_with("redis-operator.dev"), "{name}");
+    }
+}
+
 /// Every right is one that a call of the operator needs: whoever takes the operator over has no more than these.
 #[test]
 fn the_operator_may_do_what_it_does_and_no_more() {
     let roles = of_kind("ClusterRole").into_iter().chain(of_kind("Role"));
-    let own = roles.filter(|role| role["metadata"]["name"] == "redis-operator");
+    let names = ["redis-operator", "redis-operator.dev"];
+    let own = roles.filter(|role| names.iter().any(|name| role["metadata"]["name"] == *name));
     let words = |list: &Value| {
         let words = list.as_array().unwrap().iter().map(|it| it.as_str().unwrap());
         words.collect::<Vec<_>>().join(",")
