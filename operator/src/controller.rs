@@ -205,8 +205,9 @@ impl Scene for Leading<'_> {
         }
     }
 
-    fn told(&mut self, seen: &Observed, _: &Plan, step: &Step, done: &Done) {
+    fn told(&mut self, seen: &Observed, plan: &Plan, step: &Step, done: &Done) {
         let context = self.context;
+        self.held.failing.tried(plan, step, done, seen.now);
         if step.server().is_some() {
             let outcome = done.as_ref().map_or_else(Failure::label, |()| "ok");
             context.metrics.called(step.name(), outcome);
@@ -281,7 +282,9 @@ async fn settle(
     seen: &Observed,
     plan: &Plan,
 ) -> Result<Settled, Error> {
-    let mut troubles = Box::pin(converge(context, resource, held, redis, seen)).await;
+    // what is decided before what is put right
+    let mut troubles: Vec<_> = held.failing.refusal(plan, seen.now).into_iter().collect();
+    troubles.extend(Box::pin(converge(context, resource, held, redis, seen)).await);
     troubles.extend(Box::pin(missing::label(context, resource, &held.kept.strays, redis, seen)).await);
     troubles.extend(Box::pin(absence::explain(context, resource, held, seen)).await);
     troubles.extend(exporter::explain(context, resource, seen));

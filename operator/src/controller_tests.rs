@@ -8,6 +8,7 @@ use http::StatusCode;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::Event;
 use redis_operator_core::api::{RedisSpec, RedisStatus};
+use redis_operator_core::observed::Moment;
 use redis_operator_core::record::Record;
 use serde_json::json;
 use std::hash::Hash;
@@ -118,6 +119,58 @@ async fn a_record_that_is_refused_is_written_more_and_more_seldom() {
     assert_eq!(writes(&api, "x"), 6);
     assert!(pauses[0] <= pass::AFTER_FAILURE, "{pauses:?}");
     assert!(pauses[5] >= Duration::from_millis(1_500), "{pauses:?}");
+}
+
+/// A webhook denies the deletion of a pod.
+#[tokio::test]
+async fn o02_a_step_that_is_refused_for_long_is_a_condition_until_it_succeeds() {
+    let api = FakeApi::default();
+    let context = leader(&api, &["x".to_owned()]).await;
+    let resource = context.resources.of(&context, &redis("x"));
+    let servers = Instances {
+        watch: &resource.watch,
+        key: &context.key,
+        redis_uid: &resource.uid,
+    };
+    let mut held = resource.held.lock().await;
+    let mut scene = Leading::new(&context, &resource, &mut held);
+    let mut seen = scene.observe().await.unwrap().unwrap();
+    let pod = "/api/v1/namespaces/a/pods/redis-x-2";
+    api.put(
+        pod,
+        json!({ "metadata": { "name": "redis-x-2", "namespace": "a", "uid": "u" } }),
+    );
+    let version = &api.get(pod).unwrap()["metadata"]["resourceVersion"];
+    let deletes = Plan {
+        steps: vec![Step::DeletePod {
+            pod: "redis-x-2".to_owned(),
+            uid: "u".to_owned(),
+            resource_version: version.as_str().unwrap().to_owned(),
+        }],
+        why: "roll",
+        ..Plan::default()
+    };
+    let told = || {
+        let conditions = api.get(&path("x")).unwrap()["status"]["conditions"].clone();
+        let all: Vec<_> = conditions.as_array().unwrap().to_owned();
+        let stalled = all.into_iter().find(|it| it["type"] == "Stalled").unwrap();
+        (stalled["reason"] == "StepRefused").then(|| stalled["message"].as_str().unwrap().to_owned())
+    };
+    api.refuse("/pods/redis-x-2");
+    for (second, is_told) in [(0, false), (4, false), (6, true)] {
+        seen.now = Moment(second * 1_000_000);
+        let done = pass::act(&mut scene, &servers, &resource.cluster, &seen, &deletes).await;
+        assert_eq!(done.unwrap_err().label(), "forbidden");
+        scene.settle(&seen, &deletes).await.unwrap();
+        assert_eq!(told().is_some(), is_told, "after {second} s");
+    }
+    let message = told().unwrap();
+    assert!(message.contains("delete-pod of redis-x-2"), "{message}");
+    api.refuse_nothing();
+    let done = pass::act(&mut scene, &servers, &resource.cluster, &seen, &deletes).await;
+    assert!(done.is_ok() && api.get(pod).is_none());
+    scene.settle(&seen, &Plan::default()).await.unwrap();
+    assert_eq!(told(), None);
 }
 
 #[tokio::test]

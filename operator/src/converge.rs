@@ -2,7 +2,7 @@
 
 use crate::controller::Context;
 use crate::error::{Error, within};
-use crate::objects::{self, Change, Live, Outcome};
+use crate::objects::{self, Change, Live, Outcome, Writer};
 use crate::resource::{Held, PasswordRead, Resource};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Endpoints, PodTemplateSpec, Secret};
@@ -58,8 +58,14 @@ pub async fn converge(
         touch(context, resource, live.stateful_set.as_deref()).await;
     }
     let set = live.stateful_set.clone();
-    let (client, limit) = (&context.clients.calls, context.args.api_limit);
-    let mut changes = objects::converge(client, limit, live, built, known).await;
+    let writer = Writer {
+        client: &context.clients.calls,
+        limit: context.args.api_limit,
+        altered: &held.failing.altered,
+        now: seen.now,
+    };
+    let mut changes = objects::converge(&writer, live, built, known).await;
+    held.failing.altered.note(&changes, seen.now);
     let all = changes.len();
     changes.retain(|change| !matches!(&change.outcome, Outcome::Failed(error) if error.is_terminating()));
     if changes.len() < all {
@@ -223,6 +229,7 @@ fn trouble(namespace: &str, change: Change) -> Option<Trouble> {
             tracing::info!("applied {kind} {namespace}/{name}");
             return None;
         }
+        Outcome::Altered { at, .. } => ("ObjectAltered", altered(&kind, &name, &at)),
         Outcome::Again => {
             tracing::debug!("{kind} {namespace}/{name} was written meanwhile");
             return None;
@@ -243,6 +250,18 @@ fn trouble(namespace: &str, change: Change) -> Option<Trouble> {
         reason: reason.to_owned(),
         message,
     })
+}
+
+/// The first place only, and no value: one object in question holds passwords.
+fn altered(kind: &str, name: &str, at: &[String]) -> String {
+    let first = at.first().map_or("", String::as_str);
+    let more = match at.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{kind} {name} does not stay as it is written: {first}{more}. Somebody else, a mutating webhook or another controller, changes it; let that leave the object alone, or write into the spec of this Redis what it makes of it. Everything else goes on, and it is written again once a minute at least"
+    )
 }
 
 /// Pods to run: what the user wants, one more while a roll of fewer than three goes on, and those above that the record
@@ -306,6 +325,30 @@ mod tests {
     use redis_operator_core::observed::{Desired, Moment, Policy};
     use std::collections::BTreeMap;
     use std::time::Duration;
+
+    #[test]
+    fn r12_what_somebody_else_changes_is_named_with_the_place() {
+        let told = |at: &[&str], written| {
+            let at = at.iter().map(|at| (*at).to_owned()).collect();
+            let change = Change {
+                kind: "StatefulSet".to_owned(),
+                name: "redis-a".to_owned(),
+                outcome: Outcome::Altered { at, written },
+            };
+            trouble("n", change).unwrap()
+        };
+        let one = told(&["spec.a[0]"], true);
+        assert_eq!(one.reason, "ObjectAltered");
+        assert!(one.message.starts_with("StatefulSet redis-a "), "{}", one.message);
+        assert!(
+            one.message.contains("written: spec.a[0]. Somebody else"),
+            "{}",
+            one.message
+        );
+        assert_eq!(told(&["spec.a[0]"], false), one, "written or not, it says the same");
+        let more = told(&["spec.a[0]", "spec.b", "spec.c"], true).message;
+        assert!(more.contains("spec.a[0] and 2 more."), "{more}");
+    }
 
     #[test]
     fn r05_the_template_stays_as_it_is_while_the_wanted_image_is_refused() {

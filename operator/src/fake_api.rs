@@ -20,6 +20,7 @@ struct State {
     writes: Vec<String>,
     calls: Vec<String>,
     refused: Vec<(String, StatusCode)>,
+    webhooks: Vec<(String, &'static str, Value)>,
     away: bool,
     delay: Duration,
     hanging: Option<String>,
@@ -43,6 +44,23 @@ impl FakeApi {
     /// Refuses writes whose path ends like this, with a code.
     pub(crate) fn refuse_with(&self, ending: &str, code: StatusCode) {
         self.0.lock().unwrap().refused.push((ending.to_owned(), code));
+    }
+
+    /// Takes writes again.
+    pub(crate) fn refuse_nothing(&self) {
+        self.0.lock().unwrap().refused.clear();
+    }
+
+    /// From now on a webhook puts a value into every object that is written whose path ends like this, wherever `pointer`
+    /// leads to something.
+    pub(crate) fn mutate(&self, ending: &str, pointer: &'static str, value: Value) {
+        let webhook = (ending.to_owned(), pointer, value);
+        self.0.lock().unwrap().webhooks.push(webhook);
+    }
+
+    /// No webhook any more.
+    pub(crate) fn mutate_nothing(&self) {
+        self.0.lock().unwrap().webhooks.clear();
     }
 
     /// From now on calls whose path ends like this are not answered.
@@ -136,6 +154,7 @@ fn failure(code: StatusCode) -> Value {
     let reason = match code {
         StatusCode::NOT_FOUND => "NotFound",
         StatusCode::CONFLICT => "Conflict",
+        StatusCode::UNPROCESSABLE_ENTITY => "Invalid",
         _ => "Forbidden",
     };
     json!({ "kind": "Status", "status": "Failure", "message": "no", "reason": reason, "code": code.as_u16() })
@@ -167,9 +186,7 @@ impl State {
             true => format!("{path}/{}", body["metadata"]["name"].as_str().unwrap()),
             false => path.to_owned(),
         };
-        if let Some((_, code)) = self.refused.iter().find(|(ending, _)| path.ends_with(ending)) {
-            return Err(*code);
-        }
+        self.may_write(&path)?;
         let existing = self.objects.get(&path).cloned();
         let new = match (method.as_str(), existing) {
             ("POST", Some(_)) => return Err(StatusCode::CONFLICT),
@@ -192,22 +209,29 @@ impl State {
                 if body["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"] {
                     return Err(StatusCode::CONFLICT);
                 }
-                owned_by(body, "Apply")
+                owned_by(applied(old, &body), "Apply")
             }
             other => panic!("{other:?} is not expected"),
         };
-        Ok((StatusCode::OK, self.write(method.as_str(), &path, new)))
+        self.write(method.as_str(), &path, new)
+    }
+
+    fn may_write(&self, path: &str) -> Result<(), StatusCode> {
+        let refused = self.refused.iter().find(|(ending, _)| path.ends_with(ending));
+        refused.map_or(Ok(()), |(_, code)| Err(*code))
     }
 
     /// A merge patch; a uid in it is a precondition.
     fn merge(&mut self, path: &str, patch: &Value) -> Result<(StatusCode, Value), StatusCode> {
+        self.may_write(path)?;
         let mut object = self.objects.get(path).cloned().ok_or(StatusCode::NOT_FOUND)?;
         check(&patch["metadata"], &object)?;
         json_patch::merge(&mut object, patch);
-        Ok((StatusCode::OK, self.write("PATCH", path, object)))
+        self.write("PATCH", path, object)
     }
 
     fn delete(&mut self, path: &str, preconditions: &Value) -> Result<(StatusCode, Value), StatusCode> {
+        self.may_write(path)?;
         let object = self.objects.get(path).ok_or(StatusCode::NOT_FOUND)?;
         check(preconditions, object)?;
         let object = self.objects.remove(path).unwrap_or_default();
@@ -215,9 +239,15 @@ impl State {
         Ok((StatusCode::OK, object))
     }
 
-    fn write(&mut self, method: &str, path: &str, object: Value) -> Value {
+    fn write(&mut self, method: &str, path: &str, mut object: Value) -> Result<(StatusCode, Value), StatusCode> {
+        for (_, pointer, value) in self.webhooks.iter().filter(|(ending, ..)| path.ends_with(ending)) {
+            if let Some(place) = object.pointer_mut(pointer) {
+                place.clone_from(value);
+            }
+        }
+        valid(&object)?;
         self.writes.push(format!("{method} {}", name(path)));
-        self.store(path, object)
+        Ok((StatusCode::OK, self.store(path, object)))
     }
 
     fn store(&mut self, path: &str, mut object: Value) -> Value {
@@ -237,6 +267,28 @@ fn check(wanted: &Value, object: &Value) -> Result<(), StatusCode> {
     let differs = |field: &str| !wanted[field].is_null() && wanted[field] != object["metadata"][field];
     match ["uid", "resourceVersion"].into_iter().any(differs) {
         true => Err(StatusCode::CONFLICT),
+        false => Ok(()),
+    }
+}
+
+/// What is not applied stays, whoever set it; a list is taken whole.
+fn applied(mut object: Value, patch: &Value) -> Value {
+    json_patch::merge(&mut object, patch);
+    object
+}
+
+/// Fields of which the API server takes no more than one.
+fn valid(object: &Value) -> Result<(), StatusCode> {
+    let (spec, update) = (&object["spec"], &object["spec"]["updateStrategy"]);
+    let has = |of: &Value, field: &str| !of[field].is_null();
+    let shared = |key: &String| has(&object["binaryData"], key);
+    let keys = object["data"].as_object().map(|data| data.keys());
+    let impossible = has(update, "rollingUpdate") && update["type"] != "RollingUpdate"
+        || has(spec, "minAvailable") && has(spec, "maxUnavailable")
+        || has(spec, "loadBalancerSourceRanges") && spec["type"] != "LoadBalancer"
+        || keys.is_some_and(|mut keys| keys.any(shared));
+    match impossible {
+        true => Err(StatusCode::UNPROCESSABLE_ENTITY),
         false => Ok(()),
     }
 }

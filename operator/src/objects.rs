@@ -4,8 +4,12 @@
 //! server-side apply the resource version `0` is no precondition (tried with ConfigMaps on Kubernetes 1.34). What exists
 //! is applied with the version that was compared.
 
+mod altered;
+
 use crate::error::{Error, within};
 use crate::mirror::Mirrors;
+pub use altered::Altered;
+use altered::differences;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{Patch as JsonPatch, PatchOperation, ReplaceOperation, TestOperation};
 use k8s_openapi::NamespaceResourceScope;
@@ -16,6 +20,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 use redis_operator_core::names;
+use redis_operator_core::observed::Moment;
 use redis_operator_core::resources::{Resources, differs};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -80,6 +85,14 @@ impl Change {
     pub fn is_refused_set(&self) -> bool {
         self.kind == "StatefulSet" && matches!(self.outcome, Outcome::Failed(_))
     }
+
+    /// Whether it is as desired now is not known, or it is not.
+    fn is_open(&self) -> bool {
+        match self.outcome {
+            Outcome::Created | Outcome::Applied | Outcome::Foreign(_) => false,
+            Outcome::Again | Outcome::Altered { .. } | Outcome::Failed(_) => true,
+        }
+    }
 }
 
 /// What became of an object that was not as desired.
@@ -89,6 +102,13 @@ pub enum Outcome {
     Created,
     /// It was different.
     Applied,
+    /// Somebody else changes it whenever it is written.
+    Altered {
+        /// Where it is not as desired.
+        at: Vec<String>,
+        /// It was written just now; else it is left alone for a while.
+        written: bool,
+    },
     /// Somebody wrote it since it was read. The mirror will show it and wake the resource.
     Again,
     /// It belongs to somebody else, who is named if the object says so. It is left alone.
@@ -97,18 +117,24 @@ pub enum Outcome {
     Failed(Error),
 }
 
+/// How objects are written.
+pub struct Writer<'a> {
+    /// The API server.
+    pub client: &'a Client,
+    /// How long a call may take.
+    pub limit: Duration,
+    /// What somebody else changes: that is written seldom.
+    pub altered: &'a Altered,
+    /// When the pass observed.
+    pub now: Moment,
+}
+
 /// Makes everything as desired. What is as desired already is left out of the answer. One object that is refused does not
 /// keep the others from being written.
 ///
 /// Without `secret`, for nobody knows what it should hold, that one stays as it is; and where there is none no pod can start, so
 /// the StatefulSet waits for it.
-pub async fn converge(
-    client: &Client,
-    limit: Duration,
-    live: Live,
-    desired: Resources,
-    with_secret: bool,
-) -> Vec<Change> {
+pub async fn converge(writer: &Writer<'_>, live: Live, desired: Resources, with_secret: bool) -> Vec<Change> {
     let pods_can_start = with_secret || live.secret.is_some();
     let Resources {
         config_map,
@@ -122,15 +148,15 @@ pub async fn converge(
     } = desired;
     // the pods come last, for they need the others
     let (config_map, secret, headless, service, master, replica, budget) = tokio::join!(
-        keep(client, limit, live.config_map, config_map),
-        keep_if(with_secret, keep(client, limit, live.secret, secret)),
-        keep(client, limit, live.headless_service, headless_service),
-        keep(client, limit, live.service, service),
-        keep(client, limit, live.master_service, master_service),
-        keep(client, limit, live.replica_service, replica_service),
-        keep(client, limit, live.disruption_budget, disruption_budget),
+        keep(writer, live.config_map, config_map),
+        keep_if(with_secret, keep(writer, live.secret, secret)),
+        keep(writer, live.headless_service, headless_service),
+        keep(writer, live.service, service),
+        keep(writer, live.master_service, master_service),
+        keep(writer, live.replica_service, replica_service),
+        keep(writer, live.disruption_budget, disruption_budget),
     );
-    let stateful_set = keep_if(pods_can_start, keep(client, limit, live.stateful_set, stateful_set)).await;
+    let stateful_set = keep_if(pods_can_start, keep(writer, live.stateful_set, stateful_set)).await;
     let changes = [
         config_map,
         secret,
@@ -155,17 +181,17 @@ trait Wire: Clone + Debug + Serialize + DeserializeOwned {}
 impl<T: Clone + Debug + Serialize + DeserializeOwned> Wire for T {}
 
 struct Kept<'a, K> {
+    writer: &'a Writer<'a>,
     api: Api<K>,
-    limit: Duration,
     desired: &'a K,
     name: String,
 }
 
-async fn keep<K: Made>(client: &Client, limit: Duration, live: Option<Arc<K>>, desired: K) -> Option<Change> {
+async fn keep<K: Made>(writer: &Writer<'_>, live: Option<Arc<K>>, desired: K) -> Option<Change> {
     let name = desired.name_any();
     let kept = Kept {
-        api: Api::namespaced(client.clone(), &desired.namespace().unwrap_or_default()),
-        limit,
+        writer,
+        api: Api::namespaced(writer.client.clone(), &desired.namespace().unwrap_or_default()),
         desired: &desired,
         name: name.clone(),
     };
@@ -188,7 +214,12 @@ impl<K: Made> Kept<'_, K> {
             field_manager: Some(names::FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        let created = within(self.limit, self.what("create"), self.api.create(&params, self.desired)).await;
+        let created = within(
+            self.writer.limit,
+            self.what("create"),
+            self.api.create(&params, self.desired),
+        )
+        .await;
         match created {
             Ok(_) => Ok(Outcome::Created),
             Err(error) if error.is_conflict() => self.unseen().await,
@@ -199,7 +230,7 @@ impl<K: Made> Kept<'_, K> {
     /// It exists, and yet the mirror did not show it: the mirror is late, or the object lacks the label by which it is
     /// watched, for it is somebody else's or was edited.
     async fn unseen(&self) -> Result<Outcome, Error> {
-        let live = within(self.limit, self.what("read"), self.api.get(&self.name)).await?;
+        let live = within(self.writer.limit, self.what("read"), self.api.get(&self.name)).await?;
         if self.is_foreign(&live) || !is_watched(&live) {
             return Ok(self.update(&live).await?.unwrap_or(Outcome::Again));
         }
@@ -211,28 +242,45 @@ impl<K: Made> Kept<'_, K> {
         if self.is_foreign(live) {
             return Ok(Some(Outcome::Foreign(controller(live).map(|(owner, _)| owner))));
         }
+        let desired = value(self.desired)?;
+        let before = value(live)?;
         // on its way out: when it is gone it is made anew
-        if live.meta().deletion_timestamp.is_some() || !differs(&value(self.desired)?, &value(live)?) {
+        if live.meta().deletion_timestamp.is_some() || !differs(&desired, &before) {
             return Ok(None);
         }
+        let at = differences(&desired, &before);
+        let Writer { altered, now, .. } = self.writer;
+        if altered.rests(&K::kind(&()), &self.name, &at, *now) {
+            return Ok(Some(Outcome::Altered { at, written: false }));
+        }
+        // on the heap: all kinds are written at once, and by value they would fill a thread's stack
+        let written = Box::pin(self.write(live, &desired)).await?;
+        let at = differences(&desired, &value(&written)?);
+        Ok(Some(match at.is_empty() {
+            true => Outcome::Applied,
+            false => Outcome::Altered { at, written: true },
+        }))
+    }
+
+    /// As it came back.
+    async fn write(&self, live: &K, desired: &Value) -> Result<K, Error> {
         let mut version = live.resource_version();
         if let Some(patch) = as_applied(live) {
             let patch = Patch::Json::<()>(patch);
             let params = PatchParams::default();
             let call = self.api.patch(&self.name, &params, &patch);
-            version = within(self.limit, self.what("take over"), call)
+            version = within(self.writer.limit, self.what("take over"), call)
                 .await?
                 .resource_version();
         }
         let applied = self.apply(version.clone()).await;
         match applied {
-            Ok(now) if !differs(&value(self.desired)?, &value(&now)?) => {}
-            Ok(now) => self.overwrite(now.resource_version()).await?,
+            Ok(now) if !differs(desired, &value(&now)?) => Ok(now),
+            Ok(now) => self.overwrite(now.resource_version()).await,
             // An apply merges lists by key, and what it merges may be impossible: two ports of one name.
-            Err(error) if error.is_refused() => self.overwrite(version).await?,
-            Err(error) => return Err(error),
+            Err(error) if error.is_refused() => self.overwrite(version).await,
+            Err(error) => Err(error),
         }
-        Ok(Some(Outcome::Applied))
     }
 
     async fn apply(&self, version: Option<String>) -> Result<K, Error> {
@@ -241,24 +289,26 @@ impl<K: Made> Kept<'_, K> {
         let params = PatchParams::apply(names::FIELD_MANAGER).force();
         let patch = Patch::Apply(&desired);
         within(
-            self.limit,
+            self.writer.limit,
             self.what("apply"),
             self.api.patch(&self.name, &params, &patch),
         )
         .await
     }
 
-    /// An apply leaves alone what somebody else added to a list. This replaces every list that is desired.
-    async fn overwrite(&self, version: Option<String>) -> Result<(), Error> {
+    /// An apply leaves alone what somebody else added. This replaces every list that is desired, and takes away what
+    /// cannot be beside what is.
+    async fn overwrite(&self, version: Option<String>) -> Result<K, Error> {
         let mut desired = self.desired.clone();
         desired.meta_mut().resource_version = version;
+        let desired = exclusive(&K::kind(&()), value(&desired)?);
         let params = PatchParams {
             field_manager: Some(names::FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
         let patch = Patch::Merge(&desired);
         let call = self.api.patch(&self.name, &params, &patch);
-        within(self.limit, self.what("overwrite"), call).await.map(drop)
+        within(self.writer.limit, self.what("overwrite"), call).await
     }
 
     fn is_foreign(&self, live: &K) -> bool {
@@ -269,6 +319,29 @@ impl<K: Made> Kept<'_, K> {
         let namespace = self.desired.namespace().unwrap_or_default();
         format!("{verb} {} {namespace}/{}", K::kind(&()), self.name)
     }
+}
+
+/// Fields that the API server does not take beside ours, by kind, the object that holds them, and name: an edit that puts
+/// one of them in the place of ours makes every apply invalid.
+const INSTEAD_OF_OURS: [(&str, &str, &str); 4] = [
+    // with the same keys in both
+    ("ConfigMap", "", "binaryData"),
+    // `maxUnavailable` is ours
+    ("PodDisruptionBudget", "/spec", "minAvailable"),
+    // wants type `LoadBalancer`
+    ("Service", "/spec", "loadBalancerSourceRanges"),
+    // wants type `RollingUpdate`; to whoever sets that the API server adds it
+    ("StatefulSet", "/spec/updateStrategy", "rollingUpdate"),
+];
+
+/// A merge patch to what is desired, and to nothing instead of it.
+fn exclusive(kind: &str, mut desired: Value) -> Value {
+    for (_, within, name) in INSTEAD_OF_OURS.iter().filter(|(of, ..)| *of == kind) {
+        if let Some(Value::Object(fields)) = desired.pointer_mut(within) {
+            fields.entry(*name).or_insert(Value::Null);
+        }
+    }
+    desired
 }
 
 /// The owner that controls an object, as kind and name, and its uid.

@@ -44,7 +44,32 @@ fn seen(api: &FakeApi) -> Live {
 }
 
 async fn converged(api: &FakeApi, holder: &str) -> Vec<Change> {
-    converge(&api.client(), LIMIT, seen(api), desired(holder), true).await
+    converge_with(api, seen(api), desired(holder), true).await
+}
+
+/// By somebody who remembers nothing.
+async fn converge_with(api: &FakeApi, live: Live, desired: Resources, with_secret: bool) -> Vec<Change> {
+    let writer = Writer {
+        client: &api.client(),
+        limit: LIMIT,
+        altered: &Altered::default(),
+        now: Moment(0),
+    };
+    // on the heap: a test calls it several times, and its thread's stack is small
+    Box::pin(converge(&writer, live, desired, with_secret)).await
+}
+
+/// By one who remembers, at a second.
+async fn converged_at(second: u64, altered: &mut Altered, api: &FakeApi, holder: &str) -> Vec<Change> {
+    let writer = Writer {
+        client: &api.client(),
+        limit: LIMIT,
+        altered,
+        now: Moment(second * 1_000_000),
+    };
+    let changes = Box::pin(converge(&writer, seen(api), desired(holder), true)).await;
+    altered.note(&changes, Moment(second * 1_000_000));
+    changes
 }
 
 async fn installed() -> FakeApi {
@@ -82,7 +107,7 @@ async fn f19_a_new_holder_touches_the_stateful_set_alone() {
         api.get(STATEFUL_SET).unwrap()["metadata"]["managedFields"][0]["operation"],
         "Apply"
     );
-    let late = converge(&api.client(), LIMIT, before, desired("three"), true).await;
+    let late = converge_with(&api, before, desired("three"), true).await;
     assert!(
         matches!(
             late.as_slice(),
@@ -112,6 +137,96 @@ async fn r12_what_is_deleted_or_edited_comes_back() {
     assert!(api.get(BUDGET).is_some());
     assert_eq!(api.get(&path).unwrap()["spec"]["selector"]["redis"], "x");
     assert!(converged(&api, "one").await.is_empty());
+}
+
+/// An edit that puts another field in the place of ours: an apply leaves that one there, and both together are impossible.
+#[tokio::test]
+async fn r12_an_edit_that_excludes_what_is_desired_is_undone() {
+    type Edit = fn(&mut Value);
+    let service = format!("{CORE}/services/redis-x-replica");
+    let config_map = format!("{CORE}/configmaps/redis-x");
+    let edits: [(&str, Edit); 4] = [
+        // the API server fills in the partition
+        (STATEFUL_SET, |it| {
+            it["spec"]["updateStrategy"] = json!({ "type": "RollingUpdate", "rollingUpdate": { "partition": 0 } });
+        }),
+        (BUDGET, |it| {
+            it["spec"]["minAvailable"] = json!(1);
+            it["spec"].as_object_mut().unwrap().remove("maxUnavailable");
+        }),
+        (&service, |it| {
+            it["spec"]["type"] = json!("LoadBalancer");
+            it["spec"]["loadBalancerSourceRanges"] = json!(["10.0.0.0/8"]);
+        }),
+        (&config_map, |it| {
+            let mut data = it.as_object_mut().unwrap().remove("data").unwrap();
+            let bytes = data.as_object_mut().unwrap().values_mut();
+            bytes.for_each(|it| *it = json!("eA=="));
+            it["binaryData"] = data;
+        }),
+    ];
+    for (path, edit) in edits {
+        let api = installed().await;
+        let mut object = api.get(path).unwrap();
+        edit(&mut object);
+        api.put(path, object);
+        let changed = converged(&api, "one").await;
+        let outcomes: Vec<_> = changed.iter().map(|change| &change.outcome).collect();
+        assert!(matches!(outcomes[..], [Outcome::Applied]), "{path}: {changed:?}");
+        assert!(converged(&api, "one").await.is_empty(), "{path}");
+    }
+}
+
+const IMAGE: &str = "/spec/template/spec/containers/0/image";
+const IMAGE_READ: &str = "spec.template.spec.containers[0].image";
+
+fn altered_at(changes: &[Change]) -> Vec<&str> {
+    let at = changes.iter().filter_map(|change| match &change.outcome {
+        Outcome::Altered { at, .. } => Some(at.iter().map(String::as_str)),
+        _ => None,
+    });
+    at.flatten().collect()
+}
+
+/// A webhook replaces the image's tag by its digest.
+#[tokio::test]
+async fn r12_what_a_webhook_changes_is_told_and_written_seldom_until_it_does_no_more() {
+    let (api, mut altered) = (installed().await, Altered::default());
+    api.mutate("/statefulsets/redis-x", IMAGE, json!("image@sha256:1"));
+    let set = |pointer: &str| api.get(STATEFUL_SET).unwrap().pointer(pointer).cloned();
+    let holder = |who: &str| set("/metadata/annotations/redis-operator.dev~1holder") == Some(json!(who));
+    let changed = converged_at(0, &mut altered, &api, "two").await;
+    assert_eq!(altered_at(&changed), [IMAGE_READ]);
+    // members are admitted by it
+    assert!(holder("two"));
+    api.writes();
+    for second in 1..300 {
+        let changed = converged_at(second, &mut altered, &api, "two").await;
+        assert_eq!(altered_at(&changed), [IMAGE_READ], "told at every pass");
+    }
+    let writes = api.writes().len();
+    assert!((1..60).contains(&writes), "{writes}");
+
+    // everything else is restored at once: other objects, other fields
+    api.delete(BUDGET);
+    let mut edited = api.get(STATEFUL_SET).unwrap();
+    edited["spec"]["replicas"] = json!(1);
+    api.put(STATEFUL_SET, edited);
+    converged_at(300, &mut altered, &api, "two").await;
+    assert!(api.get(BUDGET).is_some() && set("/spec/replicas") == Some(json!(3)));
+    converged_at(300, &mut altered, &api, "three").await;
+    assert!(holder("three"));
+
+    api.mutate_nothing();
+    let mut left = (301..400).collect::<Vec<_>>().into_iter();
+    for second in left.by_ref() {
+        if altered_at(&converged_at(second, &mut altered, &api, "three").await).is_empty() {
+            break;
+        }
+    }
+    assert!(left.len() > 30, "within a minute");
+    assert_eq!(set(IMAGE), Some(json!("image")));
+    assert!(converged_at(400, &mut altered, &api, "three").await.is_empty());
 }
 
 /// Without the label the watch does not show it, and creating it fails for ever.
@@ -197,7 +312,7 @@ async fn what_is_being_deleted_is_not_written() {
 async fn b02_without_a_password_everything_but_the_secret_is_kept() {
     let api = FakeApi::default();
     let secret = format!("{CORE}/secrets/redis-x");
-    let without = async || converge(&api.client(), LIMIT, seen(&api), desired("one"), false).await;
+    let without = async || converge_with(&api, seen(&api), desired("one"), false).await;
     assert_eq!(without().await.len(), 6);
     assert_eq!((api.get(&secret), api.get(STATEFUL_SET)), (None, None));
 
@@ -207,7 +322,7 @@ async fn b02_without_a_password_everything_but_the_secret_is_kept() {
     api.put(&secret, edited.clone());
     for path in [STATEFUL_SET, BUDGET, &format!("{CORE}/services/redis-x-master")] {
         api.delete(path);
-        converge(&api.client(), LIMIT, seen(&api), desired("one"), false).await;
+        converge_with(&api, seen(&api), desired("one"), false).await;
         assert!(api.get(path).is_some(), "{path}");
     }
     assert_eq!(api.get(&secret).unwrap()["data"], edited["data"]);
