@@ -1,6 +1,6 @@
 //! What one operator process remembers between passes. Losing it only delays.
 
-use crate::observed::{Answer, Moment, Observed, Reach};
+use crate::observed::{Answer, Instance, Moment, Observed, Reach};
 use crate::plan::Plan;
 use crate::record::{Found, Phase};
 use jiff::Timestamp;
@@ -46,6 +46,8 @@ pub struct Memory {
     pub linkless: BTreeMap<String, Linkless>,
     /// By pod uid: since when it cannot be tried, having no address.
     pub untried: BTreeMap<String, Moment>,
+    /// By pod uid: since when it replies, and with no INFO: a script runs, most often.
+    pub wordless: BTreeMap<String, Moment>,
     /// By pod uid: since when its container waits in a back-off.
     pub backing_off: BTreeMap<String, Moment>,
     /// By run id: commands that were sent to one that is not the master.
@@ -126,7 +128,7 @@ impl Memory {
     pub fn note(&mut self, seen: &Observed) {
         let now = seen.now;
         self.labelled.note(seen);
-        let serves = seen.instances.values().any(crate::observed::Instance::is_master);
+        let serves = seen.instances.values().any(Instance::is_master);
         since(&mut self.recordless_since, seen.record == Found::Absent && !serves, now);
         let record = seen.record.record();
         let view = record.map(|record| crate::decide::View::new(seen, record));
@@ -162,10 +164,16 @@ impl Memory {
             view.as_ref().is_some_and(View::nobody_lives),
             now,
         );
-        let untried = seen.instances.values().filter(|i| i.reach == Reach::Untried);
-        self.untried = untried
-            .map(|i| (i.uid.clone(), *self.untried.get(&i.uid).unwrap_or(&now)))
-            .collect();
+        let since_then = |before: &BTreeMap<String, Moment>, is: &dyn Fn(&Instance) -> bool| {
+            let those = seen.instances.values().filter(|instance| is(instance));
+            let since = those.map(|it| (it.uid.clone(), *before.get(&it.uid).unwrap_or(&now)));
+            since.collect::<BTreeMap<_, _>>()
+        };
+        self.untried = since_then(&self.untried, &|it| it.reach == Reach::Untried);
+        self.wordless = since_then(&self.wordless, &|it| matches!(it.reach, Reach::Alive(_)));
+        self.backing_off = since_then(&self.backing_off, &|it| {
+            it.container.waiting.as_deref() == Some("CrashLoopBackOff")
+        });
         let over = view.as_ref().filter(|view| view.preferable().is_some());
         let over = over
             .and_then(|view| view.record.master.as_ref())
@@ -177,11 +185,6 @@ impl Memory {
         if self.asked.as_ref().map(|(value, _)| value.as_str()) != asked {
             self.asked = asked.map(|value| (value.to_owned(), now));
         }
-        let backing_off = |i: &&crate::observed::Instance| i.container.waiting.as_deref() == Some("CrashLoopBackOff");
-        let waiting = seen.instances.values().filter(backing_off);
-        self.backing_off = waiting
-            .map(|i| (i.uid.clone(), *self.backing_off.get(&i.uid).unwrap_or(&now)))
-            .collect();
     }
 
     fn attempts_at(&mut self, view: &View, in_vain: bool) -> Option<Attempts> {

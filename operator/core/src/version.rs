@@ -37,14 +37,16 @@ fn can_read(reader: Format, data: Format) -> bool {
     data.number <= reader.number && (common || reader.valkey == data.valkey)
 }
 
-/// RDB versions of released servers. Redis: 10 in 7.0, 11 in 7.2, 12 from 7.4 on. Valkey: 11 in 7.2 and 8, 80 from 9 on.
+/// RDB versions of released servers. Redis: 10 in 7.0, 11 in 7.2, 12 from 7.4 to 8.4, 13 in 8.6. Valkey: 11 in 7.2
+/// and 8, 80 in 9.0. Of those that are not listed nothing is known.
 fn format(image: &str) -> Option<Format> {
     let (valkey, major, minor) = version(image)?;
     let number = match (valkey, major, minor) {
         (false, 7, 0 | 1) => 10,
         (false, 7, 2 | 3) | (true, 7 | 8, _) => 11,
-        (false, 7.., _) => 12,
-        (true, 9.., _) => 80,
+        (false, 7, _) | (false, 8, 0..=5) => 12,
+        (false, 8, 6 | 7) => 13,
+        (true, 9, 0 | 1) => 80,
         _ => return None,
     };
     Some(Format { number, valkey })
@@ -83,6 +85,8 @@ mod tests {
         assert!(follows("valkey/valkey:8.0", "valkey/valkey:9.0"));
         assert!(follows("redis:7.0", "redis:7.0.15"));
         assert!(!follows("redis:7.2", "redis:7.0"));
+        assert!(follows("redis:8.4", "redis:8.6"));
+        assert!(!follows("redis:8.6", "redis:8.4.1"));
         assert!(!follows("redis:7.4.1", "valkey:8.1"));
         assert!(!follows("valkey:9.0", "valkey:8.1"));
         assert!(!follows("valkey:9.0.3", "redis:8.2"));

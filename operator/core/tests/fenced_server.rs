@@ -259,6 +259,22 @@ fn a_loading_process_is_alive_but_not_started() {
     server.until("it has started", |server| server.probe("startup.sh"));
 }
 
+/// It answers MISCONF to a ping, and holds everything that it could not write.
+#[test]
+fn d03_a_process_that_cannot_write_its_disk_is_alive() {
+    let server = Server::start(spec(&[("save", "3600 1")]));
+    server.promote();
+    let name = server.application(&["config", "get", "dbfilename"]);
+    let file = server.dir.join("data").join(name.lines().last().unwrap());
+    // nothing can be renamed to a directory that is not empty
+    std::fs::create_dir_all(file.join("taken")).unwrap();
+    server.application(&["bgsave"]);
+    server.until("its snapshot has failed", |server| {
+        server.application(&["ping"]).starts_with("MISCONF")
+    });
+    assert!(server.probe("liveness.sh") && server.probe("startup.sh") && server.probe("readiness.sh"));
+}
+
 #[test]
 fn a_crowded_process_is_alive() {
     let server = Server::start(spec(&[("maxclients", "1")]));

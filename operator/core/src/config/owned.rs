@@ -29,6 +29,8 @@ pub const OWNED: &[Owned] = &[
             "primaryauth",
             "cluster-enabled",
             "sentinel",
+            "dual-channel-replication-enabled",
+            "repl-rdb-channel",
         ],
     },
     Owned {

@@ -136,18 +136,37 @@ pub(super) fn joining(process: Process) -> (String, Member) {
     (member.process.pod.clone(), member)
 }
 
-fn living(instance: &Instance) -> Option<Living<'_>> {
+pub(super) fn living(instance: &Instance) -> Option<Living<'_>> {
     let answer = instance.answer()?;
     Some(Living { instance, answer })
 }
 
-/// It is in another history than the recorded one, that it was promoted from or that others still hold: what it took since
-/// is no part of that.
+/// It is of the history before the recorded one: what it took since is no part of that.
 pub(super) fn is_superseded(view: &View, it: &Replication) -> bool {
-    let record = view.record;
-    let before = record.previous_id.as_ref() == Some(&it.id);
-    let related = it.id == record.id || it.id2.as_ref() == Some(&record.id);
-    !related && (before || is_held(view))
+    !is_related(view, it) && view.record.previous_id.as_ref() == Some(&it.id)
+}
+
+/// It is in a history that has nothing to do with the recorded one, which others still hold, and nobody is in sync with it.
+pub(super) fn is_stranger(view: &View, it: Living) -> bool {
+    !is_related(view, &it.answer.replication) && is_held(view) && !is_followed(view, it)
+}
+
+/// A member that takes writes, with data in a history that has nothing to do with the recorded one: since it was full, more
+/// than one was promoted of whom the record does not know. Whoever never was full may have been a master long ago.
+pub(super) fn is_ahead(view: &View, it: Living) -> bool {
+    let r = &it.answer.replication;
+    let member = view.record.member(&it.instance.uid, &r.run_id);
+    let full = member.is_some_and(|member| member.stage != Stage::Joining || member.was_full);
+    full && r.keys > 0 && !is_related(view, r) && !is_superseded(view, r)
+}
+
+fn is_related(view: &View, it: &Replication) -> bool {
+    it.id == view.record.id || it.id2.as_ref() == Some(&view.record.id)
+}
+
+pub(super) fn is_followed(view: &View, it: Living) -> bool {
+    let mut others = view.seen.instances.values();
+    others.any(|instance| follows(instance, &it.instance.address) && shares_history(instance, it))
 }
 
 /// Somebody who answers is in the recorded history, with data.
@@ -161,13 +180,11 @@ fn is_held(view: &View) -> bool {
 /// sync with it, which a member that promoted itself to nothing cannot have.
 pub(super) fn continues(view: &View, it: Living) -> bool {
     let r = &it.answer.replication;
-    if is_superseded(view, r) {
+    if is_superseded(view, r) || is_stranger(view, it) {
         return false;
     }
     let before = r.id2 == view.record.previous_id && r.forked_at == Some(view.record.promoted_at);
-    let mut others = view.seen.instances.values();
-    let is_followed = others.any(|instance| follows(instance, &it.instance.address) && shares_history(instance, it));
-    r.id2.as_ref().is_some_and(|id| *id == view.record.id || before) || is_followed
+    r.id2.as_ref().is_some_and(|id| *id == view.record.id || before) || is_followed(view, it)
 }
 
 /// Its link is up and it has the same id.

@@ -1,15 +1,18 @@
 //! Freeze, count again, choose, claim.
 
 use super::view::Living;
-use super::{Aside, Master, Proof, Say, View, adopt};
-use crate::observed::Policy;
+use super::{Aside, Master, Proof, Say, View, adopt, suspect};
+use crate::observed::{Policy, Reach};
 use crate::plan::{Reason, Step};
-use crate::record::{Claim, Phase, Process, Record, Stage};
+use crate::record::{Claim, Member, Phase, Process, Record, Stage};
 use crate::rule::{self, Rule};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How long a policy that may do without a quorum waits for the members that it does not reach yet.
+/// How long a policy that may do without a quorum waits for the members that it does not reach yet, and for those that run a
+/// script: they are in reach.
 const REST: Duration = Duration::from_secs(1);
+const BUSY: Duration = Duration::from_secs(10);
 /// How long a member may take to apply what its socket still holds before it is frozen all the same.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -178,7 +181,16 @@ pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside:
     let lacking = u32::try_from(empty(view).filter(stays_empty).count()).unwrap_or(u32::MAX);
     let (size, quorum) = (view.record.size().saturating_sub(lacking), view.record.quorum.max(1));
     if reached == 0 {
-        aside.note(Reason::NoCandidate, format!("the master is gone, and none of its {size} members that may have its data can be reached; it goes on when one appears, so bring their pods and nodes back"));
+        let mut text = format!(
+            "the master is gone, and none of its {size} members that may have its data can be reached; it goes on when one appears, so bring their pods and nodes back"
+        );
+        let left = suspect::LONG.saturating_sub(waited(view));
+        match unproved(view) {
+            Some(way_out) if left.is_zero() => text.push_str(&way_out),
+            Some(_) => aside.wake(left),
+            None => {}
+        }
+        aside.note(Reason::NoCandidate, text);
         return Count::TooFew;
     }
     if voters.iter().all(|it| it.instance.priority() == 0) && !matches!(view.master(), Master::Demoted(_)) {
@@ -191,25 +203,51 @@ pub(super) fn count(view: &View, proof: Option<Proof>, voters: &[Living], aside:
     if reached.saturating_add(quorum) > size || given_up || !rule::on(Rule::Quorum) {
         return Count::Enough;
     }
-    let text = format!(
-        "the master is gone; {reached} of {size} members are reached and {} are needed, so that no acknowledged write is lost. If the others are lost for good, name one that is there: kubectl annotate --overwrite redis NAME redis-operator.dev/elect=POD",
+    let mut text = format!(
+        "the master is gone; {reached} of {size} members are reached and {} are needed, so that no acknowledged write is lost",
         size.saturating_sub(quorum).saturating_add(1)
     );
+    if sure {
+        text.push_str(". If the others are lost for good, name one that is there: kubectl annotate --overwrite redis NAME redis-operator.dev/elect=POD");
+    }
     if view.seen.desired.policy == Policy::Durability || !sure {
         aside.note(Reason::QuorumMissing, text);
         return Count::TooFew;
     }
-    let waited = view
-        .seen
-        .memory
-        .ended_since
-        .map_or(Duration::ZERO, |since| view.seen.now.since(since));
-    if waited >= REST {
+    let waited = waited(view);
+    let rest = if is_any_busy(view) { BUSY } else { REST };
+    if waited >= rest {
         return Count::Enough;
     }
-    aside.wake(REST.saturating_sub(waited));
+    aside.wake(rest.saturating_sub(waited));
     aside.note(Reason::QuorumMissing, text);
     Count::TooFew
+}
+
+/// Since the master is known to have ended.
+fn waited(view: &View) -> Duration {
+    let since = view.seen.memory.ended_since;
+    since.map_or(Duration::ZERO, |since| view.seen.now.since(since))
+}
+
+/// How a person says that members have ended which nothing proves it of: their volumes are looked at once nobody may live.
+fn unproved(view: &View) -> Option<String> {
+    let lives = |process: &&Process| view.end_of(process).is_none();
+    let processes = view.record.processes().filter(lives);
+    let run_ids: BTreeSet<_> = processes.map(|process| process.run_id.as_str()).collect();
+    let run_ids: Vec<_> = run_ids.into_iter().collect();
+    (!run_ids.is_empty()).then(|| suspect::way_out(&run_ids.join(",")))
+}
+
+/// A full member replies, and with no INFO.
+fn is_any_busy(view: &View) -> bool {
+    let instance = |member: &Member| view.instance(&member.process);
+    let full = view
+        .record
+        .members
+        .values()
+        .filter(|member| member.stage == Stage::Full || member.was_full);
+    full.filter_map(instance).any(|it| matches!(it.reach, Reach::Alive(_)))
 }
 
 /// The largest frozen offset; ties by [`preference`]. One with priority 0 is never chosen, and nobody is chosen who lacks
@@ -222,8 +260,8 @@ fn choose<'a>(view: &View, frozen: &[Living<'a>]) -> Option<Living<'a>> {
     best.copied().min_by_key(|it| preference(view, *it))
 }
 
-/// Of those that have the same data: a switchover's target, then one that stays, then one that has it on its volume, then by
-/// priority, then one that is not on the old master's node, then the lowest ordinal.
+/// Of those that have the same data: a switchover's target, then one that stays, then by priority, then one that has it on its
+/// volume, then one that is not on the old master's node, then the lowest ordinal.
 pub(super) fn preference(view: &View, it: Living) -> impl Ord + use<> {
     let instance = it.instance;
     let old_node = view.record.master.as_ref().map(|master| master.node.as_str());
@@ -231,8 +269,8 @@ pub(super) fn preference(view: &View, it: Living) -> impl Ord + use<> {
     (
         target != Some(&instance.uid),
         !view.stays(instance),
-        it.answer.replication.rewriting,
         it.instance.priority(),
+        it.answer.replication.rewriting,
         !instance.node.is_empty() && old_node == Some(&instance.node),
         instance.ordinal,
     )

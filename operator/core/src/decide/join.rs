@@ -26,7 +26,7 @@ pub(super) fn join(view: &View, aside: &mut Aside) -> Say {
     };
     watch_linkless(view, master, aside);
     rename(view, master)
-        .or_else(|| demote(view, master))
+        .or_else(|| demote(view, master, aside))
         .or_else(|| admit(view, master, aside))
         .or_else(|| tell(view, master))
         .or_else(|| complete(view, master, aside))
@@ -45,17 +45,26 @@ fn rename(view: &View, master: Living) -> Say {
     Some((vec![Step::Record(next)], "the master drew a new replication id"))
 }
 
-/// Whoever else answers as a master: a former one that came back, or one that somebody promoted.
-fn demote(view: &View, master: Living) -> Say {
+/// Whoever else answers as a master: a former one that came back, or one that somebody promoted. Not one that may be ahead of
+/// the record, with which others are in sync.
+fn demote(view: &View, master: Living, aside: &mut Aside) -> Say {
     let others = view
         .seen
         .instances
         .values()
         .filter(|it| it.is_master() && it.uid != master.instance.uid);
-    let attached = others.filter(|instance| instance.attached);
-    let steps: Vec<_> = attached
-        .filter_map(|instance| Some(Step::Demote(instance.process()?)))
-        .collect();
+    let mut steps = vec![];
+    for instance in others.filter(|instance| instance.attached) {
+        if adopt::living(instance).is_some_and(|it| adopt::is_ahead(view, it) && adopt::is_followed(view, it)) {
+            let text = format!(
+                "{}, which the record names, and {}, with which others are in sync, both take writes, and neither history is the other's: make one of them a replica, as the README shows under \"Several masters\"",
+                master.instance.pod, instance.pod
+            );
+            aside.note(Reason::TwoMasters, text);
+        } else {
+            steps.extend(instance.process().map(Step::Demote));
+        }
+    }
     (!steps.is_empty()).then_some((steps, "demote who is not the recorded master"))
 }
 

@@ -71,8 +71,9 @@ fn gone(view: &View, aside: &mut Aside) -> Vec<String> {
     gone.map(|member| member.process.pod.clone()).collect()
 }
 
-/// A full member that has been without its link for long begins again as joining. It stays a member, and E falls with
-/// the target: else it would count in the guard for as long as a full sync or a broken path lasts, and be waited for.
+/// A full member that has been without its link for long, or runs a script for as long (it acknowledges nothing meanwhile),
+/// begins again as joining. It stays a member, and E falls with the target: else it would count in the guard for as long as
+/// a full sync, a broken path or that script lasts, and be waited for.
 ///
 /// Unlike in a leave, nobody has to catch up before E falls. N stays and max(E, 1) does not grow, so an election needs no
 /// fewer members than before, and those without whom it may do (fewer than max(E, 1)) are fewer than those who had a
@@ -81,15 +82,8 @@ fn gone(view: &View, aside: &mut Aside) -> Vec<String> {
 fn lapse(view: &View, aside: &mut Aside) -> Option<Vec<Step>> {
     let mut next = view.next();
     let mut lapsed = false;
-    for (member, living) in view.living_at(Stage::Full) {
-        let upstream = living.answer.replication.upstream.as_ref();
-        let Some(down) = upstream.filter(|up| !up.link_up).map(|up| up.down_seconds) else {
-            continue;
-        };
-        // One that never had a link in its present state and yet is full was interfered with.
-        let left = down.map_or(Duration::ZERO, |seconds| {
-            FULL_SILENT.saturating_sub(Duration::from_secs(seconds))
-        });
+    for member in view.record.at(Stage::Full) {
+        let Some(left) = patience(view, member) else { continue };
         if !left.is_zero() {
             aside.wake(left);
         } else if let Some(member) = next.members.get_mut(&member.process.pod) {
@@ -99,6 +93,20 @@ fn lapse(view: &View, aside: &mut Aside) -> Option<Vec<Step>> {
     }
     next.quorum = next.quorum.min(guard::target(view, &next));
     lapsed.then(|| vec![Step::Record(next)])
+}
+
+/// How much longer a full member that cannot acknowledge anything is waited for; none if it can.
+fn patience(view: &View, member: &Member) -> Option<Duration> {
+    if let Some(living) = view.living(&member.process) {
+        let upstream = living.answer.replication.upstream.as_ref();
+        let down = upstream.filter(|up| !up.link_up)?.down_seconds;
+        // One that never had a link in its present state and yet is full was interfered with.
+        return Some(down.map_or(Duration::ZERO, |seconds| {
+            FULL_SILENT.saturating_sub(Duration::from_secs(seconds))
+        }));
+    }
+    let since = view.seen.memory.wordless.get(&member.process.uid)?;
+    Some(FULL_SILENT.saturating_sub(view.seen.now.since(*since)))
 }
 
 /// Whoever is no member, or is leaving, has no user on the master.

@@ -55,7 +55,6 @@ const RULES: [fn(&View, &mut Aside) -> Say; 23] = [
     suspect::suspect,
     elect::elect,
     promote::promote,
-    heal::replace_outdated,
     heal::send_away,
     wish::answer,
     switch::switch,
@@ -67,6 +66,7 @@ const RULES: [fn(&View, &mut Aside) -> Say; 23] = [
     heal::heal,
     labels::label,
     hold::use_up,
+    heal::replace_outdated,
     heal::replace_stuck,
     roll::roll,
 ];

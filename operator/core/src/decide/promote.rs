@@ -70,7 +70,7 @@ fn lost(view: &View, claim: &Claim, aside: &mut Aside) -> (Vec<Step>, &'static s
     }
     let mut text = format!("{pod} was being promoted and does not answer");
     if lasts >= LONG {
-        text.push_str(&suspect::way_out(&claim.process));
+        text.push_str(&suspect::way_out(&claim.process.run_id));
     }
     aside.note(Reason::MasterUnclear, text);
     aside.wake(if left.is_zero() { LATER } else { left });

@@ -68,18 +68,49 @@ pub(super) fn restart(view: &View, aside: &mut Aside) -> Say {
     Some((promotion(view, next, chosen)?, "restart: promote"))
 }
 
-/// A master that serves all the same is adopted, unless it is one of the history before or has nothing where others have.
+/// A master that serves all the same is adopted, unless it is one of a history before or has nothing where others have. One
+/// that may be ahead of the record is left alone until a person says whose data counts.
 fn who_serves(view: &View, aside: &mut Aside) -> Say {
     let masters = view.seen.instances.values().filter(|i| i.attached && i.is_master());
-    let masters = masters.filter_map(|instance| Some((instance, &instance.answer()?.replication)));
-    let (superseded, others): (Vec<_>, Vec<_>) = masters.partition(|(_, it)| adopt::is_superseded(view, it));
-    if !superseded.is_empty() {
-        return Some((demotions(superseded), "restart: demote a master of the history before"));
+    let masters: Vec<_> = masters
+        .filter_map(|instance| {
+            let answer = instance.answer()?;
+            Some(Living { instance, answer })
+        })
+        .collect();
+    let demote = |is: &dyn Fn(&Living) -> bool| {
+        let those = masters.iter().filter(|it| is(it));
+        let steps: Vec<_> = those
+            .filter_map(|it| Some(Step::Demote(it.instance.process()?)))
+            .collect();
+        (!steps.is_empty()).then_some(steps)
+    };
+    if let Some(steps) = demote(&|it| adopt::is_superseded(view, &it.answer.replication)) {
+        return Some((steps, "restart: demote a master of the history before"));
+    }
+    let strange = |it: &Living| adopt::is_stranger(view, *it);
+    let ahead = |it: &Living| strange(it) && adopt::is_ahead(view, *it);
+    if let Some(ahead) = masters.iter().find(|it| ahead(it)) {
+        let Some(named) = view.named() else {
+            let text = format!(
+                "{} serves with {} keys of a history that the record does not know, and others hold the recorded one. {}",
+                ahead.instance.pod,
+                ahead.answer.replication.keys,
+                data::NAME_ONE
+            );
+            aside.note(Reason::AmbiguousData, text);
+            return Some((vec![], "restart: a master of an unknown history serves"));
+        };
+        if let Some(steps) = demote(&|it| strange(it) && it.instance.pod != *named) {
+            return Some((steps, "restart: demote whom nobody named"));
+        }
+    } else if let Some(steps) = demote(&strange) {
+        return Some((steps, "restart: demote a master of another history"));
     }
     // Somebody promoted it by hand, or nobody knows who: nothing is lost with it, and all with it as a master.
-    let empty: Vec<_> = others.into_iter().filter(|(_, it)| it.keys == 0).collect();
-    if !empty.is_empty() && data_is_elsewhere(view) {
-        return Some((demotions(empty), "restart: demote a master that has nothing"));
+    let data_is_elsewhere = data_is_elsewhere(view);
+    if let Some(steps) = demote(&|it| it.answer.replication.keys == 0 && data_is_elsewhere) {
+        return Some((steps, "restart: demote a master that has nothing"));
     }
     match adopt::serving(view.seen, aside) {
         Serving::One(master) if master.instance.attached => {
@@ -89,11 +120,6 @@ fn who_serves(view: &View, aside: &mut Aside) -> Say {
         Serving::One(_) | Serving::Several => Some((vec![], "wait for the serving master")),
         Serving::Nobody => None,
     }
-}
-
-fn demotions(masters: Vec<(&Instance, &Replication)>) -> Vec<Step> {
-    let processes = masters.into_iter().filter_map(|(instance, _)| instance.process());
-    processes.map(Step::Demote).collect()
 }
 
 /// A pod that had a copy of what the record speaks of still holds something.

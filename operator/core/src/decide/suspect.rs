@@ -4,7 +4,7 @@ use super::elect::{self, Count};
 use super::silence::{SPARED, Silence, Witnesses};
 use super::{Aside, Master, Proof, Say, View, adopt};
 use crate::plan::{Reason, Step};
-use crate::record::{Phase, Process};
+use crate::record::Phase;
 use std::time::Duration;
 
 /// How soon the witnesses are asked again, and how soon once that has gone on for a while.
@@ -108,19 +108,23 @@ fn doubt(view: &View, silence: Silence, aside: &mut Aside) -> Option<String> {
 /// be cut off from the operator alone and need them for its guard.
 fn wait(view: &View, silence: Silence, mut doubt: String, aside: &mut Aside) -> (Vec<Step>, &'static str) {
     if let Some(master) = view.record.master.as_ref().filter(|_| silence.lasts >= LONG) {
-        doubt.push_str(&way_out(master));
+        doubt.push_str(&way_out(&master.run_id));
     }
     aside.note(Reason::MasterUnclear, doubt);
     aside.wake(if silence.lasts < LONG { SOON } else { LATER });
     (elect::unfreeze(view), "wait for the silent master")
 }
 
-/// What a person can do who knows more.
-pub(super) fn way_out(process: &Process) -> String {
+/// What a person can do who knows more. Run ids are separated by commas.
+pub(super) fn way_out(run_ids: &str) -> String {
+    let annotation = crate::names::ANNOTATION_ENDED;
+    let (whose, it) = if run_ids.contains(',') {
+        ("their processes have ended (the nodes are off)", "one")
+    } else {
+        ("its process has ended (the node is off)", "it")
+    };
     format!(
-        ". If you are sure that its process has ended (the node is off): kubectl annotate --overwrite redis NAME {}={}. If it still runs, what it acknowledges meanwhile is lost",
-        crate::names::ANNOTATION_ENDED,
-        process.run_id
+        ". If you are sure that {whose}: kubectl annotate --overwrite redis NAME {annotation}={run_ids}. If {it} still runs, what it acknowledges meanwhile is lost"
     )
 }
 

@@ -144,8 +144,8 @@ mod tests {
         match value {
             Value::Object(map) => map
                 .iter()
-                .filter(|(_, value)| !zero(value))
                 .map(|(key, value)| (key.clone(), pruned(value)))
+                .filter(|(_, value)| !zero(value))
                 .collect(),
             Value::Array(list) => list.iter().map(pruned).collect(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),

@@ -233,3 +233,62 @@ fn e07_a_master_made_by_hand_that_has_nothing_never_takes_the_place_of_data() {
         );
     }
 }
+
+/// Done by hand while no operator could: the first was made master, it died, the second was. Then the first two are back with
+/// what they had on their volumes, and the record speaks of them.
+fn promoted_twice_by_hand() -> World {
+    let mut world = World::healthy_on(3, Disk::Rdb);
+    world.kill(0);
+    world.promote_by_hand(1);
+    let user = world.server(2).attaches_as.clone();
+    world.server_mut(1).users.insert(user);
+    world.follow_by_hand(2, 1);
+    world.server_mut(1).guard = 0;
+    world.tick(Duration::from_secs(1));
+    assert!(world.write_to(1));
+    assert_eq!(world.server(2).id, world.server(1).id, "in sync");
+    world.kill(1);
+    world.promote_by_hand(2);
+    world.server_mut(2).guard = 0;
+    assert!(world.write_to(2));
+    world.start(0);
+    world
+}
+
+#[test]
+fn e19_a_master_that_is_two_promotions_ahead_of_the_record_is_left_alone() {
+    let mut world = promoted_twice_by_hand();
+    world.start(1);
+    let newest = world.server(2).data.clone();
+    let plan = world.settle_for(Duration::from_secs(300));
+    assert!(world.server(2).master, "{}", world.story());
+    assert_eq!(reasons(&plan), [Reason::AmbiguousData]);
+    // a person says that it is the right one
+    world.desired.elect = Some(pod_name(2));
+    world.settle();
+    assert_eq!(world.master(), 2);
+    assert_eq!(world.server(0).data, newest);
+}
+
+#[test]
+fn e19_whom_a_person_does_not_name_gives_way() {
+    let mut world = promoted_twice_by_hand();
+    world.start(1);
+    world.settle_for(Duration::from_secs(300));
+    world.desired.elect = Some(pod_name(0));
+    world.settle_for(Duration::from_secs(300));
+    assert_eq!(world.published(), Some(0), "{}", world.story());
+}
+
+/// One that follows it is in sync: nobody else can be meant, though somebody still holds the recorded history.
+#[test]
+fn e23_a_master_far_ahead_of_the_record_is_adopted_where_others_follow_it() {
+    let mut world = promoted_twice_by_hand();
+    let user = redis_operator_core::names::replication_user(&world.pod(0).uid);
+    world.server_mut(2).users.insert(user.clone());
+    world.server_mut(0).attaches_as = user;
+    world.follow_by_hand(0, 2);
+    world.start(1);
+    world.settle();
+    assert_eq!(world.master(), 2, "{}", world.story());
+}

@@ -10,6 +10,7 @@
 
 mod adopt;
 mod back_off;
+mod complete;
 mod crash;
 mod data;
 mod detect;

@@ -19,7 +19,8 @@ pub const APPLICATION: &str = "application's password";
 pub struct Server {
     pub passwords: Passwords,
     pub port: u16,
-    dir: PathBuf,
+    /// Where its files are; `data` is its working directory.
+    pub dir: PathBuf,
     process: Option<Child>,
 }
 
