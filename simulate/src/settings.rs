@@ -46,6 +46,8 @@ pub struct Settings {
     pub sync_time: Time,
     /// How long loading takes.
     pub load_time: Time,
+    /// How long after a full sync the log on disk is the one from before.
+    pub rewrite_time: Time,
     /// `repl-backlog-size`, in bytes.
     pub backlog: u64,
     /// `busy-reply-threshold`.
@@ -112,6 +114,7 @@ impl Settings {
             },
             delay: (usual, random.pick(&[20_000, 100_000, 300_000])),
             sync_time,
+            rewrite_time: sync_time,
             load_time: random.pick(&[1_000, 20_000, sync_time / 2]),
             backlog: random.pick(&[64 << 20, 64 << 20, 2_000, 200]),
             busy_after: (down_after * 500).min(1_000_000),
@@ -143,7 +146,7 @@ impl Settings {
         (settings.operators, settings.clients, settings.nodes) = (0, 0, 8);
         (settings.users, settings.pings, settings.late_start) = (false, false, 0);
         settings.delay = (50, 60);
-        (settings.sync_time, settings.load_time) = (2_000, 1_000);
+        (settings.sync_time, settings.load_time, settings.rewrite_time) = (2_000, 1_000, 0);
         settings.backlog = 1 << 20;
         settings
     }

@@ -1,6 +1,7 @@
 //! What the operator tells people: status and conditions, computed from an observation and its plan.
 
 mod facts;
+mod why;
 
 use crate::api::{Answer, Instance as Row, MasterChange, Redis, RedisStatus};
 use crate::conditions::{Wanted, merge};
@@ -8,8 +9,9 @@ use crate::names;
 use crate::observed::{Instance, Observed, Paused, Reach};
 use crate::plan::Plan;
 use crate::record::{Record, Stage};
-use facts::{Facts, is_busy};
+use facts::Facts;
 use kube::ResourceExt;
+use why::is_busy;
 
 /// Something that a person has to put right, found outside of the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -156,7 +156,9 @@ impl World {
         (it.id, it.offset, it.id2, it.data) = (snapshot.id, snapshot.offset, None, snapshot.data);
         (it.down_since, it.placed) = (None, false);
         it.backlog = Some(Backlog::new(it.offset, capacity));
-        if !it.appendonly {
+        if it.appendonly {
+            it.rewrites_until = self.now + self.settings.rewrite_time;
+        } else {
             // the file of the transfer stays
             it.saved = Some(Saved {
                 data: it.data.clone(),

@@ -70,6 +70,7 @@ impl World {
             ask_for_acks: false,
             priority: begin.priority,
             appendonly: begin.appendonly,
+            rewrites_until: 0,
             saved,
             misdirected: 0,
             paused_until: 0,
@@ -252,10 +253,11 @@ impl World {
         }
     }
 
-    /// What a log holds at any moment; at a node's end its last second may be missing, which nobody checks here.
+    /// What a log holds at any moment, but for the time after a full sync in which it is written anew; at a node's end its last
+    /// second may be missing, which nobody checks here.
     fn save_log(&mut self, number: usize) {
         let it = &mut self.servers[number];
-        if it.appendonly && it.loading.is_none() {
+        if it.appendonly && it.loading.is_none() && it.rewrites_until <= self.now {
             it.saved = Some(Saved {
                 data: it.data.clone(),
                 place: None,

@@ -141,6 +141,8 @@ pub struct Server {
     pub priority: u32,
     /// A log instead of snapshots.
     pub appendonly: bool,
+    /// Until then its disk has the log from before its last full sync.
+    pub rewrites_until: Time,
     /// What its disk holds.
     pub saved: Option<Saved>,
     misdirected: u64,
@@ -229,6 +231,7 @@ impl World {
                 started_micros: it.started,
                 loading: it.loading.is_some(),
                 appendonly: it.appendonly,
+                rewriting: it.rewrites_until > self.now,
                 role: if it.master { Role::Master } else { Role::Replica },
                 upstream: (!it.master).then_some(upstream),
                 id: text::id(it.id),

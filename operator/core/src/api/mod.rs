@@ -83,7 +83,7 @@ pub struct RedisSpec {
     pub replicas: i32,
 
     /// Container image with Redis 7.0 or later or Valkey, for example `docker.io/library/redis:7.0`. It has `redis-server`
-    /// (Valkey's own have it under that name too), `sh` and `timeout`.
+    /// (Valkey's own have it under that name too), `redis-cli` or `valkey-cli`, `sh`, `timeout`, `date` and `sleep`.
     #[x_kube(validation = rules::image())]
     pub image: String,
 
@@ -120,7 +120,7 @@ pub struct RedisSpec {
     pub password: Option<Password>,
 
     /// Restricted (default) keeps commands from the applications with which a client could pass for a replica,
-    /// change the replication or stop a server. All gives them every command, and with it the power to make a write
+    /// change the replication, the settings, the users or the code of a server, or stop it. All gives them every command, and with it the power to make a write
     /// look replicated that is not, and to take the whole resource down: the promises about writes no longer hold
     /// against such a client.
     #[serde(default)]
@@ -197,7 +197,7 @@ pub struct RedisSpec {
     pub volumes: Vec<Volume>,
 }
 
-/// When the kubelet fetches an image.
+/// When the kubelet fetches an image; if absent, Kubernetes decides by the image's tag.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 pub enum ImagePullPolicy {
     /// At every start.

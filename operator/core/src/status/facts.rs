@@ -1,14 +1,13 @@
 //! What is the case, and the conditions that say so.
 
 use super::Trouble;
+use super::why::{Explanation, explanations};
 use crate::api::Redis;
 use crate::conditions::Wanted;
 use crate::decide::{View, paused};
-use crate::observed::{Observed, Paused, Reach};
-use crate::plan::{Plan, Reason};
+use crate::observed::{Observed, Paused};
+use crate::plan::Plan;
 use crate::record::{Phase, Record, Stage};
-use crate::version::NEEDED;
-use kube::ResourceExt;
 
 /// What a person wants to know at a glance.
 pub(super) struct Facts {
@@ -143,34 +142,6 @@ impl Facts {
     }
 }
 
-/// Why not everything is well.
-struct Explanation {
-    reason: String,
-    message: String,
-    /// Nothing goes on until a person, or a fault's end, changes something.
-    stalls: bool,
-}
-
-/// All that can be said, the most telling first.
-fn explanations(redis: &Redis, seen: &Observed, plan: &Plan, troubles: &[Trouble]) -> Vec<Explanation> {
-    let troubles = troubles.iter().map(|it| Explanation {
-        reason: it.reason.clone(),
-        message: it.message.clone(),
-        stalls: true,
-    });
-    let notes = plan.notes.iter().map(|note| Explanation {
-        reason: format!("{:?}", note.reason),
-        message: note.message.clone(),
-        stalls: stalls(note.reason),
-    });
-    let all = troubles.chain(notes).chain(pods(redis, seen)).chain(unreadable(seen));
-    all.map(|it| Explanation {
-        message: paste(&it.message, redis),
-        ..it
-    })
-    .collect()
-}
-
 /// Reason and message where nothing else explains it.
 fn unavailable(seen: &Observed) -> (String, String) {
     let record = seen.record.record().filter(|record| record.master.is_some());
@@ -179,29 +150,6 @@ fn unavailable(seen: &Observed) -> (String, String) {
         None | Some((Phase::Steady, _)) => ("Starting".to_owned(), "no master is published yet".to_owned()),
         Some((Phase::Switching, _)) => changing("the master hands over to another one".to_owned()),
         Some((Phase::Electing | Phase::Promoting, why)) => changing(format!("another master is elected: {why}")),
-    }
-}
-
-/// Nothing goes on until a person, or a fault's end, changes something.
-fn stalls(reason: Reason) -> bool {
-    match reason {
-        Reason::WaitingForPods
-        | Reason::SwitchoverWaits
-        | Reason::Rolling
-        | Reason::Paused
-        | Reason::MasterOnSurplusPod => false,
-        Reason::RecordOfNewerVersion
-        | Reason::RecordUnreadable
-        | Reason::AmbiguousData
-        | Reason::MasterUnclear
-        | Reason::QuorumMissing
-        | Reason::NoCandidate
-        | Reason::ForeignData
-        | Reason::MemberWithoutLink
-        | Reason::TwoMasters
-        | Reason::RollStuck
-        | Reason::RollRefused
-        | Reason::AnnotationUnclear => true,
     }
 }
 
@@ -224,70 +172,4 @@ fn unprotected(redis: &Redis) -> Wanted {
         reason: reason.to_owned(),
         message: message.to_owned(),
     }
-}
-
-/// It is at work, and says so. Whatever else a living process says instead of an answer tells nothing of it.
-pub(super) fn is_busy(said: &str) -> bool {
-    ["BUSY", "LOADING", "MASTERDOWN"]
-        .iter()
-        .any(|code| said.starts_with(code))
-}
-
-/// Instances that live and say what nobody can use: another server at the pod's address, another password, no Redis at all.
-fn unreadable(seen: &Observed) -> impl Iterator<Item = Explanation> {
-    seen.instances.values().filter_map(|instance| match &instance.reach {
-        Reach::Alive(said) if !is_busy(said) => {
-            let (pod, address) = (&instance.pod, &instance.address);
-            let message = format!(
-                "{pod} ({address}) is alive but answers {said}; nothing is done with it. Needed is {NEEDED} (spec.image) with the users of its Secret; is it this pod that answers there?"
-            );
-            Some(Explanation {
-                reason: "InstanceUnreadable".to_owned(),
-                message,
-                stalls: true,
-            })
-        }
-        Reach::Alive(_) | Reach::Untried | Reach::Answers(_) | Reach::Refused { .. } | Reach::Silent { .. } => None,
-    })
-}
-
-/// Pods that cannot run, with what Kubernetes says of them.
-fn pods<'a>(redis: &'a Redis, seen: &'a Observed) -> impl Iterator<Item = Explanation> + 'a {
-    let class = redis
-        .spec
-        .storage
-        .as_ref()
-        .and_then(|storage| storage.storage_class_name.as_deref());
-    let troubled = seen.instances.values().filter(|instance| !View::is_up(instance));
-    troubled.filter_map(move |instance| {
-        let trouble = instance.trouble.as_ref()?;
-        let hint = match class {
-            _ if redis.spec.storage.is_none() || !trouble.contains("PersistentVolumeClaim") => String::new(),
-            Some(class) => {
-                format!("; has storage class {class} (spec.storage.storageClassName) a free volume, and does it exist?")
-            }
-            None => "; has the cluster a default storage class, and that a free volume? Else name one in spec.storage.storageClassName of another Redis".to_owned(),
-        };
-        let message = format!("{}: {trouble}{}", instance.pod, hint);
-        Some(Explanation {
-            reason: "PodFailing".to_owned(),
-            message,
-            stalls: true,
-        })
-    })
-}
-
-/// Commands in a sentence as they can be pasted: decisions know no names, and write `redis NAME`.
-fn paste(message: &str, redis: &Redis) -> String {
-    let namespace = redis.namespace().unwrap_or_default();
-    let named = message.replace("redis NAME", &format!("redis {} -n {namespace}", redis.name_any()));
-    ["logs ", "logs --previous ", "describe ", "delete "]
-        .iter()
-        .fold(named, |text, verb| {
-            let (plain, whole) = (
-                format!("kubectl {verb}pod/"),
-                format!("kubectl -n {namespace} {verb}pod/"),
-            );
-            text.replace(&plain, &whole)
-        })
 }

@@ -4,7 +4,7 @@ use crate::world::{Link, Mood, World, answer_mut, pod_name};
 use redis_operator_core::api::{Redis, RedisSpec, RedisStatus};
 use redis_operator_core::decide::decide;
 use redis_operator_core::names;
-use redis_operator_core::observed::{Observed, Paused, Reach};
+use redis_operator_core::observed::{Moment, Observed, Paused, Reach};
 use redis_operator_core::plan::{Note, Plan, Reason};
 use redis_operator_core::record::{Found, Outcome, Phase, Request, Stage};
 use redis_operator_core::status::{Trouble, status, tells_the_same};
@@ -316,7 +316,7 @@ const GARBAGE: [&str; 4] = [
     "unreadable reply: INFO has no field run_id; is this Redis or Valkey?",
     "closed within a reply",
     "WRONGPASS invalid username-password pair or user is disabled.",
-    "that it is version 6.2.14; needed is redis-server or valkey-server 7.0 or later",
+    "that it is version 6.2.14; needed is Redis 7.0 or later or Valkey, with redis-server in its path",
 ];
 
 #[test]
@@ -467,4 +467,41 @@ fn by_hand_a_restart_is_followed_to_its_end_in_the_status() {
     assert_eq!(answer(&seen), is("first", "Done"), "it stays done");
     seen.desired.restart = Some("second".to_owned());
     assert_eq!(answer(&seen), is("second", "Waiting"), "paused, and asked for anew");
+}
+
+/// Whether there is a record or none: a policy that was never opened is the usual reason.
+#[test]
+fn f07_an_instance_that_runs_and_is_not_reached_is_told_after_a_minute() {
+    for recorded in [true, false] {
+        let told_after = |seconds: u64| {
+            let mut seen = observed();
+            if !recorded {
+                seen.record = Found::Absent;
+            }
+            let since = seen.now;
+            seen.now = Moment(since.0 + seconds * 1_000_000);
+            for (ordinal, reach) in [
+                (1, Reach::Silent { since, accepts: false }),
+                (2, Reach::Refused { since }),
+            ] {
+                seen.instances.get_mut(&pod_name(ordinal)).unwrap().reach = reach;
+            }
+            let it = told(&seen);
+            let (stalled, reason, message) = condition(&it, "Stalled");
+            (stalled && reason == "InstanceUnreachable").then(|| message.to_owned())
+        };
+        assert_eq!(told_after(59), None);
+        let message = told_after(60).unwrap();
+        for word in ["redis-a-1", "6379", "network policy", "node-1"] {
+            assert!(message.contains(word), "{word}: {message}");
+        }
+    }
+    // one that waits for its container, or has ended, has its own sentence
+    let mut seen = observed();
+    let since = seen.now;
+    seen.now = Moment(since.0 + 90_000_000);
+    let instance = seen.instances.get_mut(&pod_name(1)).unwrap();
+    instance.reach = Reach::Refused { since };
+    instance.container.waiting = Some("CrashLoopBackOff".to_owned());
+    assert_ne!(condition(&told(&seen), "Stalled").1, "InstanceUnreachable");
 }
