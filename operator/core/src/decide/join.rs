@@ -211,6 +211,7 @@ fn complete(view: &View, master: Living, aside: &mut Aside) -> Say {
             (member.stage, member.was_full) = (Stage::Full, false);
             complete = true;
         }
+        next.copies.insert(living.instance.pod.clone());
         next.note_file(&living.instance.pod, living.answer.replication.rewriting);
     }
     complete.then(|| (vec![Step::Record(next)], "members are full"))

@@ -339,3 +339,21 @@ fn e19_a_master_of_another_history_is_adopted_only_with_somebody_who_is_in_sync_
         world.assert_nothing_lost();
     }
 }
+
+/// Whoever was in sync has a copy, also one that was on its way there when the record was lost: what it brings back after a
+/// restart is an old one of the same.
+#[test]
+fn e07_a_follower_that_comes_into_sync_after_an_adoption_has_held_a_copy() {
+    let mut world = World::healthy_on(3, Disk::Aof);
+    world.cut.insert((pod_name(2), pod_name(0)));
+    world.hang_up_on(&pod_name(0));
+    world.put_record(None);
+    world.settle_for(Duration::from_secs(2));
+    assert!(!world.record().copies.contains(&pod_name(2)), "{}", world.story());
+    world.cut.clear();
+    world.settle();
+    assert!(world.record().copies.contains(&pod_name(2)), "{}", world.story());
+    world.restart(2);
+    world.settle();
+    world.assert_healthy();
+}
