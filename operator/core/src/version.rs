@@ -2,7 +2,7 @@
 
 /// The oldest servers that can be used. What is written for them, `busy-reply-threshold` and users that lack single
 /// subcommands, older ones do not understand.
-pub const NEEDED: &str = "Redis 7.0 or later or Valkey, with redis-server in its path";
+pub const NEEDED: &str = "Redis 7.0 or later, or Valkey";
 
 /// Whether a server of this version is too old, for what it says of itself. One that says no number is taken at its word.
 pub fn is_too_old(version: &str) -> bool {

@@ -104,11 +104,18 @@ impl Operator {
     ) -> (Observed, Plan) {
         let begun = Instant::now();
         loop {
-            let (seen, plan) = self.look(world).await;
+            let late = begun.elapsed() > PATIENCE;
+            let (seen, plan) = match self.try_look(world).await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    assert!(!late, "waited in vain for {what}: {error}");
+                    let _ = timeout(pass::AFTER_FAILURE, self.woken.notified()).await;
+                    continue;
+                }
+            };
             if so(&seen, &plan) {
                 return (seen, plan);
             }
-            let late = begun.elapsed() > PATIENCE;
             assert!(
                 !late,
                 "waited in vain for {what}: {:#?}\n{plan:#?}\n{seen:#?}",

@@ -316,7 +316,7 @@ const GARBAGE: [&str; 4] = [
     "unreadable reply: INFO has no field run_id; is this Redis or Valkey?",
     "closed within a reply",
     "WRONGPASS invalid username-password pair or user is disabled.",
-    "that it is version 6.2.14; needed is Redis 7.0 or later or Valkey, with redis-server in its path",
+    "that it is version 6.2.14; needed is Redis 7.0 or later, or Valkey",
 ];
 
 #[test]
