@@ -7,8 +7,9 @@ use crate::operator;
 use crate::pod::{address, node};
 use crate::space::until;
 use crate::subject::{Settled, Subject};
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use kube::ResourceExt;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -162,20 +163,17 @@ pub async fn another_published(subject: &Subject, before: &Settled) -> Result<()
 /// Lets an operator lead that is on this node, or on any but this one.
 pub async fn lead(cluster: &Cluster, place: Place<'_>) -> Result<()> {
     operator::ready(cluster, LEADS).await?;
-    let leader = operator::leader(cluster).await?;
-    if !place.holds(node(&leader)) {
-        // not by a signal: kubelet lets a container that ends often wait
-        operator::space(cluster).remove(&leader, None).await?;
-    }
+    let mut removed = BTreeSet::new();
     until("the leader to change", LEADS, async || {
         let leader = operator::leader(cluster).await?;
-        ensure!(
-            place.holds(node(&leader)),
-            "{} leads on {}",
-            leader.name_any(),
-            node(&leader)
-        );
-        Ok(true)
+        if place.holds(node(&leader)) {
+            return Ok(true);
+        }
+        // not by a signal: kubelet lets a container that ends often wait. Any other one may lead next, also its successor there
+        if removed.insert(leader.name_any()) {
+            operator::space(cluster).remove(&leader, None).await?;
+        }
+        bail!("{} leads on {}", leader.name_any(), node(&leader))
     })
     .await?;
     operator::ready(cluster, LEADS).await

@@ -103,8 +103,8 @@ pub async fn observe(source: &mut impl Source, kept: &mut Kept) -> Result<Observ
     let mut record = source.record().await?;
     fail_point::reach("observe.after-record");
     let slice = source.slice().await?;
-    // A successor writes the record before the slice. Without a second look, one that was succeeded would take the slice for
-    // one to put right, and publish with a version that does not conflict.
+    // A successor writes the record before it touches the slice. Without a second look, one that was succeeded would take the
+    // touched slice for one to put right, and publish with a version that does not conflict.
     let settled = |slice: &Slice| slice.is_settled(source.holder(), record.record());
     if !slice.as_ref().is_some_and(settled) {
         record = source.reread().await?;

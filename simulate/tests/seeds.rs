@@ -27,6 +27,9 @@ const RARE: &[(&str, &str)] = &[
     (ORDER, "first start: freeze"),
     (ORDER, "a member hears the master: end the election"),
     (ORDER, "tell the priority"),
+    (TWICE, "restart: a master of an unknown history serves"),
+    (TWICE, "restart: demote a master of another history"),
+    (TWICE, "restart: demote whom nobody named"),
 ];
 const HAND: &str = "somebody has to type a command in at the right one of a few milliseconds";
 const BREAK: &str = "a connection has to break between its opening and its first use";
@@ -35,6 +38,7 @@ const CRASH: &str = "the operator has to end between two steps of one plan of a 
 const PAUSE: &str = "everything has to be paused within the few milliseconds of a switchover";
 const BACK_OFF: &str = "a kubelet waits ten seconds at most here, and this rule five minutes";
 const DATA: &str = "all have to end, and their data must not tell which is the newest";
+const TWICE: &str = "a person has to fail over twice while nobody leads, and an old copy has to come back";
 const ORDER: &str = "two failures have to come in one order, and in the time of one pass";
 
 /// A phase that is never seen tells that nothing of it is tried.

@@ -35,8 +35,9 @@ const PROMOTION: [Points; 5] = [
     &["publish-the-new-master.after-follow"],
 ];
 /// The successor ends as well, in the middle of taking over.
-const SUCCESSORS: [Points; 3] = [
-    &["after-freeze", "touch-the-slice.before-touch-slice"],
+const SUCCESSORS: [Points; 4] = [
+    &["after-freeze", "take-the-record-over.after-record-electing"],
+    &["promote.after-promote", "touch-the-slice.before-touch-slice"],
     &["promote.before-promote", "take-the-record-over.after-record-promoting"],
     &[
         "publish-the-new-master.before-publish",
@@ -58,12 +59,11 @@ const AFTERWARDS: [Points; 10] = [
     &["heal.before-serve"],
 ];
 /// A leader begins, and nothing else happens.
-const LEADING: [Points; 5] = [
+const LEADING: [Points; 4] = [
     &["observe.after-record"],
     &["observe.before-attach"],
     &["take-the-record-over.before-record-steady"],
     &["take-the-record-over.after-record-steady"],
-    &["publish-the-master.before-publish"],
 ];
 /// A fourth instance comes.
 const GROWING: [Points; 4] = [

@@ -54,6 +54,8 @@ pub struct Published {
     pub target: u16,
     /// The holder that wrote it last.
     pub holder: u16,
+    /// The term in which that was.
+    pub term: u16,
     /// Its resource version.
     pub version: u16,
 }

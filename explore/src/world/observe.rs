@@ -246,13 +246,17 @@ fn departed(gone: &super::Gone) -> (String, Departed) {
 /// The slice as an operator knows it.
 fn slice_of(op: &Op) -> Option<Slice> {
     let Published {
-        exists, target, holder, ..
+        exists,
+        target,
+        holder,
+        term,
+        ..
     } = op.slice;
     exists.then(|| Slice {
         target: (target != 0).then(|| name('u', target)),
         address: (target != 0).then(|| name('a', target)),
         holder: name('h', holder),
-        term: 0,
+        term: u64::from(term),
     })
 }
 

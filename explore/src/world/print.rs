@@ -55,6 +55,7 @@ fn slice(canon: &mut Canon, slice: &Published) {
     canon.word(u64::from(slice.exists));
     canon.name('u', slice.target);
     canon.name('h', slice.holder);
+    canon.word(u64::from(slice.term));
     canon.name('v', slice.version);
 }
 

@@ -69,6 +69,7 @@ impl World {
             return false;
         }
         let holder = op.holder;
+        let term = op.known.as_ref().map_or(0, |doc| doc.value.term);
         let version = self.draw();
         // owned by its pod: without that it is collected at once
         let target = target.unwrap_or(self.slice.target);
@@ -77,6 +78,7 @@ impl World {
             exists: true,
             target: if exists { target } else { 0 },
             holder,
+            term: u16::try_from(term).unwrap_or(u16::MAX),
             version,
         };
         if let Some(i) = self.at(self.slice.target) {

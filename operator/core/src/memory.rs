@@ -1,6 +1,6 @@
 //! What one operator process remembers between passes. Losing it only delays.
 
-use crate::observed::{Answer, Instance, Moment, Observed, Reach};
+use crate::observed::{Answer, Instance, Moment, Observed, Reach, Slice};
 use crate::plan::Plan;
 use crate::record::{Found, Phase};
 use jiff::Timestamp;
@@ -20,6 +20,8 @@ pub struct Memory {
     pub nobody_since: Option<Moment>,
     /// This holder held the record.
     pub held: bool,
+    /// It holds the record, and has seen the slice settled since: no publication of a predecessor is under way.
+    pub settled: bool,
     /// Since when another holds a record that this holder held, and the seq it had then.
     pub succeeded: Option<(u64, Moment)>,
     /// Since when there is no record and nobody answers as a master.
@@ -135,6 +137,8 @@ impl Memory {
         if let Some(record) = view.as_ref().map(|view| view.record) {
             let mine = record.holder == seen.holder;
             self.held |= mine;
+            let settled = |slice: &Slice| slice.is_settled(&seen.holder, Some(record));
+            self.settled = mine && (self.settled || seen.slice.as_ref().is_some_and(settled));
             match self.succeeded {
                 _ if mine || !self.held => self.succeeded = None,
                 Some((seq, _)) if seq == record.seq => {}

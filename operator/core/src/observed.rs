@@ -2,7 +2,7 @@
 
 use crate::api::DEFAULT_PRIORITY;
 pub use crate::api::Policy;
-use crate::record::{Found, Process, Record};
+use crate::record::{Found, Phase, Process, Record};
 use crate::replication::{Replication, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -157,9 +157,11 @@ pub struct Slice {
 
 impl Slice {
     /// Nothing of anybody else is under way that would change whom it names: this holder wrote it, or it names the
-    /// recorded master, and whoever would publish another one has recorded that first.
+    /// recorded master, as of this very term, and nobody is claimed. Whoever would publish another one has recorded that
+    /// first.
     pub fn is_settled(&self, holder: &str, record: Option<&Record>) -> bool {
-        let master = record.and_then(|record| record.master.as_ref());
+        let steady = record.filter(|record| record.phase == Phase::Steady && record.term == self.term);
+        let master = steady.and_then(|record| record.master.as_ref());
         self.holder == holder || master.is_some_and(|master| self.target.as_ref() == Some(&master.uid))
     }
 }

@@ -155,7 +155,8 @@ mod tests {
             trouble_after("docker.io/library/redis:6.2", 1, &words)
         };
         let said = ended("6.2.14");
-        let words = "docker.io/library/redis:6.2 (spec.image) is version 6.2.14; needed is Redis 7.0 or later, or Valkey";
+        let words =
+            "docker.io/library/redis:6.2 (spec.image) is version 6.2.14; needed is Redis 7.0 or later, or Valkey";
         assert!(said.contains(words), "{said}");
         assert!(
             said.contains("'-config|set': Unknown command") && !said.contains(&hash),

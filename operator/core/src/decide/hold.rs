@@ -32,12 +32,13 @@ pub(super) fn take_over(view: &View, aside: &mut Aside) -> Say {
     Some((vec![Step::Record(next)], "take the record over"))
 }
 
-/// A slice that is not settled carries this holder before anything else is done, so that a publication still on its way
-/// conflicts. One that is settled is left alone: kube-proxy leaves a second between two changes, of whatever slice, and
+/// A slice that this holder has not seen settled carries its name before anything else is done, so that a publication still
+/// on its way conflicts. One that was is left alone: kube-proxy leaves a second between two changes, of whatever slice, and
 /// clients may wait for the next one.
 pub(super) fn touch_slice(view: &View, _: &mut Aside) -> Say {
     let slice = view.seen.slice.as_ref();
-    let settled = slice.is_some_and(|slice| slice.is_settled(&view.seen.holder, Some(view.record)));
+    let mine = slice.is_some_and(|slice| slice.holder == view.seen.holder);
+    let settled = mine || (slice.is_some() && view.seen.memory.settled);
     (!settled && rule::on(Rule::Touch)).then(|| (vec![Step::TouchSlice], "touch the slice"))
 }
 

@@ -223,17 +223,17 @@ fn loading<'a>(view: &View<'a>) -> Option<&'a str> {
     answer.replication.loading.then_some(pod)
 }
 
-/// Who holds data and may go on: whoever has keys, and whoever shows a place in the recorded history, for that may have
-/// lost its last key there. Where the last master's volume may hold more, and nobody has seen it yet (it loads, or its pod
+/// Who holds data and may go on: whoever has keys, and, where anybody has, whoever shows a place in the recorded history, for
+/// that may have lost its last key there. Where the last master's volume may hold more, and nobody has seen it yet (it loads, or its pod
 /// is away), only members that were in sync with that master and whose volume has it, and under Durability nobody: whoever
 /// was still joining, or had left, lacks what was acknowledged since.
 fn holders<'a>(view: &View, ready: &[Living<'a>]) -> Result<Vec<Living<'a>>, String> {
     let record = view.record;
-    let holds = |it: &&Living| {
-        let it = &it.answer.replication;
-        it.keys > 0 || (it.placed && it.id == record.id)
-    };
-    let holders: Vec<_> = ready.iter().filter(holds).copied().collect();
+    let has_keys = |it: &Living| it.answer.replication.keys > 0;
+    let any = ready.iter().any(has_keys);
+    let placed = |it: &Living| it.answer.replication.placed && it.answer.replication.id == record.id;
+    let holders = ready.iter().filter(|it| any && (has_keys(it) || placed(it)));
+    let holders: Vec<_> = holders.copied().collect();
     let Some(last) = last(view) else {
         return Ok(holders);
     };

@@ -111,12 +111,13 @@ prop_compose! {
         target in proptest::option::of((0..PODS, mostly_first())),
         elsewhere in weighted(0.1, Just("10.0.1.9".to_owned())),
         holder in prop_oneof![6 => Just("me"), 1 => Just("other")],
+        term in 0..4_u64,
     ) -> Slice {
         Slice {
             address: target.map(|(n, _)| elsewhere.unwrap_or(address(n))),
             target: target.map(|(n, k)| uid(n, k)),
             holder: holder.to_owned(),
-            term: 0,
+            term,
         }
     }
 }

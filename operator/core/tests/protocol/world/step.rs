@@ -94,11 +94,13 @@ impl World {
     /// What the slice says is written by this holder; its resource version changes.
     fn write_slice(&mut self, target: Option<String>, address: Option<String>) {
         self.slice_version += 1;
+        let record = self.record.as_ref();
+        let term = record.and_then(|record| record.get("term")?.as_u64());
         self.slice = Some(Slice {
             target,
             address,
             holder: self.operator.holder.clone(),
-            term: 0,
+            term: term.unwrap_or_default(),
         });
     }
 
