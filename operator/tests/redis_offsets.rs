@@ -133,6 +133,36 @@ async fn one_that_restarts_from_an_append_only_file_has_data_of_a_new_history() 
     freeze_and_promote(&r).await;
 }
 
+/// What it had before the full sync is what it brings back, and nothing but `rewriting` tells.
+#[tokio::test]
+async fn d17_one_that_ends_before_its_file_is_written_anew_has_what_it_had_before_the_full_sync() {
+    let slow = format!("{LOGGED}\nrdb-key-save-delay 1000000");
+    let (master, mut replica) = (Server::open(), Server::start(&with(&slow)));
+    for i in 0..60 {
+        master.guest().call(&["SET", &i.to_string(), "x"]);
+    }
+    let (m, r) = (master.connection().await, replica.connection().await);
+    attach(&r, &m, &master.host(), USER).await;
+    synced(&r, &m).await;
+    let before = ask(&r).await;
+    assert!(before.rewriting && before.link_is_up());
+    assert_eq!(before.keys, 60);
+    replica.kill();
+    replica.restart(&with(LOGGED));
+    let r = replica.connection().await;
+    let after = ask(&r).await;
+    assert_eq!((after.keys, after.rewriting), (0, false));
+    attach(&r, &m, &master.host(), USER).await;
+    synced(&r, &m).await;
+    wait_for("the file to be complete", async || {
+        (!ask(&r).await.rewriting).then_some(())
+    })
+    .await;
+    replica.kill();
+    replica.restart(&with(LOGGED));
+    assert_eq!(ask(&replica.connection().await).await.keys, 60);
+}
+
 #[tokio::test]
 async fn one_that_is_frozen_within_its_first_full_sync_has_nothing() {
     let (master, replica) = (
