@@ -20,7 +20,8 @@ pub struct Memory {
     pub nobody_since: Option<Moment>,
     /// This holder held the record.
     pub held: bool,
-    /// It holds the record, and has seen the slice settled since: no publication of a predecessor is under way.
+    /// It holds the record, and has seen the slice settled since, as of the record's term: no publication of anybody else is
+    /// under way, nor of one that held the record in between.
     pub settled: bool,
     /// Since when another holds a record that this holder held, and the seq it had then.
     pub succeeded: Option<(u64, Moment)>,
@@ -137,7 +138,7 @@ impl Memory {
         if let Some(record) = view.as_ref().map(|view| view.record) {
             let mine = record.holder == seen.holder;
             self.held |= mine;
-            let settled = |slice: &Slice| slice.is_settled(&seen.holder, Some(record));
+            let settled = |slice: &Slice| crate::decide::is_settled(&View::new(seen, record), slice);
             self.settled = mine && (self.settled || seen.slice.as_ref().is_some_and(settled));
             match self.succeeded {
                 _ if mine || !self.held => self.succeeded = None,

@@ -1,6 +1,7 @@
 //! Taking the record over, and making a predecessor's late publication conflict.
 
 use super::{Aside, Master, Say, View, elect, join, publish};
+use crate::observed::Slice;
 use crate::plan::Step;
 use crate::record::Phase;
 use crate::rule::{self, Rule};
@@ -37,9 +38,13 @@ pub(super) fn take_over(view: &View, aside: &mut Aside) -> Say {
 /// clients may wait for the next one.
 pub(super) fn touch_slice(view: &View, _: &mut Aside) -> Say {
     let slice = view.seen.slice.as_ref();
-    let mine = slice.is_some_and(|slice| slice.holder == view.seen.holder);
-    let settled = mine || (slice.is_some() && view.seen.memory.settled);
+    let settled = slice.is_some_and(|slice| view.seen.memory.settled || is_settled(view, slice));
     (!settled && rule::on(Rule::Touch)).then(|| (vec![Step::TouchSlice], "touch the slice"))
+}
+
+/// As of the record's term: this holder may have held the record in an earlier one, and somebody else since.
+pub(crate) fn is_settled(view: &View, slice: &Slice) -> bool {
+    slice.term == view.record.term && slice.is_settled(&view.seen.holder, Some(view.record))
 }
 
 /// The annotation that was used is gone, or says something else: the next one counts again.

@@ -28,6 +28,7 @@ mod view;
 mod wish;
 
 pub use evidence::{Master, Proof};
+pub(crate) use hold::is_settled;
 pub(crate) use join::{LINKLESS, TELL_AGAIN};
 pub use labels::Labelled;
 pub use progress::Mark;

@@ -244,6 +244,30 @@ fn d16_a_new_holder_leaves_a_settled_slice_alone() {
     assert_eq!(world.slice_version, before + 1, "one publication: {whys:?}");
 }
 
+/// It led before, and another one has begun something since that may still be under way: its own name on the slice proves
+/// nothing.
+#[test]
+fn f14_a_holder_that_takes_the_record_back_touches_the_slice_that_it_wrote_itself() {
+    let mut world = World::healthy(3);
+    let first = world.operator.clone();
+    assert_eq!(world.slice.clone().unwrap().holder, first.holder);
+    world.new_operator();
+    world.kill(0);
+    world.until(|world| world.record().phase == Phase::Electing);
+    world.operator = first;
+    world.operator.memory.held = true;
+    let before = world.slice_version;
+    let mut touched = false;
+    for _ in 0..1000 {
+        touched |= world.pass().0.why == "touch the slice";
+        if world.published() != Some(0) {
+            break;
+        }
+        world.tick(Duration::from_millis(100));
+    }
+    assert!(touched && world.slice_version > before + 1, "{}", world.story());
+}
+
 /// Why something was done, in so many passes.
 fn whys(world: &mut World, passes: usize) -> Vec<&'static str> {
     let mut whys = vec![];

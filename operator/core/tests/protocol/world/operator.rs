@@ -70,7 +70,10 @@ impl World {
             instances,
             set_holder: self.set_holder.clone(),
             slice: self.slice.clone(),
-            memory: Memory::default(),
+            memory: Memory {
+                settled: self.operator.memory.settled,
+                ..Memory::default()
+            },
             now: self.now,
             clock: jiff::Timestamp::from_microsecond(i64::try_from(self.now.0).unwrap()).unwrap(),
         }
