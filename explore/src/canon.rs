@@ -174,6 +174,11 @@ impl Canon {
         }
     }
 
+    /// A term, as it stands to those of the records.
+    pub fn term(&mut self, term: u64) {
+        self.word(relative(self.terms, term));
+    }
+
     /// A value's text.
     pub fn doc<T>(&mut self, doc: &Doc<T>) {
         for token in &doc.tokens {

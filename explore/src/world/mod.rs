@@ -55,7 +55,7 @@ pub struct Published {
     /// The holder that wrote it last.
     pub holder: u16,
     /// The term in which that was.
-    pub term: u16,
+    pub term: u64,
     /// Its resource version.
     pub version: u16,
 }

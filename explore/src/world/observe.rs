@@ -256,7 +256,7 @@ fn slice_of(op: &Op) -> Option<Slice> {
         target: (target != 0).then(|| name('u', target)),
         address: (target != 0).then(|| name('a', target)),
         holder: name('h', holder),
-        term: u64::from(term),
+        term,
     })
 }
 

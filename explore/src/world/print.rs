@@ -55,7 +55,7 @@ fn slice(canon: &mut Canon, slice: &Published) {
     canon.word(u64::from(slice.exists));
     canon.name('u', slice.target);
     canon.name('h', slice.holder);
-    canon.word(u64::from(slice.term));
+    canon.term(slice.term);
     canon.name('v', slice.version);
 }
 
@@ -144,6 +144,7 @@ fn operator(canon: &mut Canon, world: &World, k: usize, op: &Op, config: &Config
         }
         _ => (0, 0),
     };
+    canon.term(op.slice.term);
     canon.doc(&op.memory);
     for i in 0..PODS {
         match op.found[i] {

@@ -78,7 +78,7 @@ impl World {
             exists: true,
             target: if exists { target } else { 0 },
             holder,
-            term: u16::try_from(term).unwrap_or(u16::MAX),
+            term,
             version,
         };
         if let Some(i) = self.at(self.slice.target) {

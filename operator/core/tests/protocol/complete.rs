@@ -98,6 +98,9 @@ fn e22_members_without_a_proof_are_named_with_the_way_out() {
         world.vanish_unproved(ordinal);
         world.pending.insert(ordinal);
     }
+    let early = world.clone().settle_for(s(30));
+    let says = |plan: &redis_operator_core::plan::Plan| plan.notes.iter().any(|note| note.message.contains("/ended="));
+    assert!(!says(&early), "they may come back by themselves: {early:?}");
     let named = |world: &mut World| {
         let plan = world.settle_for(s(300));
         let text: String = plan.notes.iter().map(|note| note.message.as_str()).collect();
@@ -113,4 +116,43 @@ fn e22_members_without_a_proof_are_named_with_the_way_out() {
     world.settle();
     assert_eq!(world.master(), 0, "{}", world.story());
     assert_eq!(world.server(0).data.len(), 5);
+}
+
+/// Two of three pods, each with what was on its volume when it ended; redis-a-1 was still writing its file.
+fn restarted_while_one_was_writing(replicas: u32) -> World {
+    let mut world = World::healthy_on(3, Disk::Aof);
+    world.restart(1);
+    world.settle();
+    let mut record = world.record();
+    record.unwritten.insert(crate::world::pod_name(1));
+    for ordinal in 0..3 {
+        world.kill(ordinal);
+    }
+    world.put_record(Some(serde_json::to_value(record).unwrap()));
+    world.desired.replicas = replicas;
+    world
+}
+
+#[test]
+fn d17_one_that_was_still_writing_makes_nobody_elses_file_doubtful() {
+    let mut world = restarted_while_one_was_writing(3);
+    world.vanish(2);
+    world.pending.insert(2);
+    world.start(0);
+    world.start(1);
+    world.settle_for(s(300));
+    assert_eq!(world.record().reason, "Restarted: redis-a-0 was chosen with 5 keys");
+}
+
+#[test]
+fn d17_one_that_was_still_writing_goes_on_where_it_is_all_there_is() {
+    let mut world = restarted_while_one_was_writing(3);
+    for ordinal in 0..3 {
+        if ordinal != 1 {
+            world.disks.remove(&ordinal);
+        }
+        world.start(ordinal);
+    }
+    world.settle_for(s(300));
+    assert_eq!(world.record().reason, "Restarted: redis-a-1 was chosen with 5 keys");
 }

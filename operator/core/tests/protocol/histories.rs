@@ -271,6 +271,37 @@ fn e19_a_master_that_is_two_promotions_ahead_of_the_record_is_left_alone() {
 }
 
 #[test]
+fn e19_one_that_is_ahead_and_has_nothing_gives_way() {
+    let mut world = promoted_twice_by_hand();
+    world.server_mut(2).data.clear();
+    world.start(1);
+    world.settle_for(Duration::from_secs(300));
+    assert_eq!(world.published(), Some(0), "{}", world.story());
+}
+
+/// It forked where the recorded master did, and others are in that one's history.
+#[test]
+fn e30_a_rival_from_the_same_fork_is_not_adopted_while_others_hold_the_recorded_history() {
+    let mut world = World::healthy(4);
+    world.kill(0);
+    world.until(|world| world.published().is_some_and(|it| it != 0));
+    world.settle_for(Duration::from_secs(10));
+    let record = world.record();
+    let master = world.published().unwrap();
+    let rival = (1..4).find(|it| *it != master).unwrap();
+    let it = world.server_mut(rival);
+    (it.master, it.id, it.id2, it.forked_at) = (true, "rival".to_owned(), record.previous_id, Some(record.promoted_at));
+    (it.host, it.link) = (redis_operator_core::replication::NOWHERE.0.to_owned(), Link::Down(None));
+    world.operator.withheld.insert(pod_name(rival));
+    let uid = world.pod(rival).uid.clone();
+    world.operator.attached.remove(&uid);
+    world.kill(master);
+    world.settle_for(Duration::from_secs(20));
+    assert_ne!(world.published(), Some(rival), "{}", world.story());
+    assert_ne!(world.record().reason, "Adopted");
+}
+
+#[test]
 fn e19_whom_a_person_does_not_name_gives_way() {
     let mut world = promoted_twice_by_hand();
     world.start(1);
