@@ -242,7 +242,6 @@ fn departed(gone: &super::Gone) -> (String, Departed) {
     (name('u', gone.uid), departed)
 }
 
-/// A process begins together with its container, and no two begin within the same minute.
 /// The slice as an operator knows it.
 fn slice_of(op: &Op) -> Option<Slice> {
     let Published {
@@ -260,6 +259,7 @@ fn slice_of(op: &Op) -> Option<Slice> {
     })
 }
 
+/// A process begins together with its container, and no two begin within the same minute.
 fn started(run: u16) -> i64 {
     i64::from(run) * 100_000_000
 }

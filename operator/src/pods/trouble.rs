@@ -165,7 +165,7 @@ mod tests {
         // a newer one that does not know something else is not too old
         let said = ended("7.0.15");
         assert!(
-            !said.contains("is version") && said.contains("Redis 7.0 or later"),
+            !said.contains("is version") && said.contains("Redis 7.0 or later, or Valkey; is"),
             "{said}"
         );
     }

@@ -151,7 +151,7 @@ async fn b05_something_else_than_redis_at_the_address_of_a_replica_is_told() {
     world.kill(1);
     let http = |_: &[String]| Some(b"HTTP/1.1 503 Service Unavailable\r\n\r\n".to_vec());
     let stub = Stub::at(world.pods[&1].address(), Habit::Answer(std::sync::Arc::new(http))).await;
-    assert_strange(&world, &mut operator, "Redis 7.0 or later").await;
+    assert_strange(&world, &mut operator, "Redis 7.0 or later, or Valkey (spec.image)").await;
     drop(stub);
     world.assert_nothing_lost();
 }

@@ -120,9 +120,9 @@ pub struct RedisSpec {
     pub password: Option<Password>,
 
     /// Restricted (default) keeps commands from the applications with which a client could pass for a replica,
-    /// change the replication, the settings, the users or the code of a server, or stop it. All gives them every command, and with it the power to make a write
-    /// look replicated that is not, and to take the whole resource down: the promises about writes no longer hold
-    /// against such a client.
+    /// change the replication, the settings, the users or the code of a server, or stop it. All gives them every command,
+    /// and with it the power to make a write look replicated that is not, and to take the whole resource down: the
+    /// promises about writes no longer hold against such a client.
     #[serde(default)]
     pub application_commands: ApplicationCommands,
 

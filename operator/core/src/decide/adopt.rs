@@ -21,7 +21,7 @@ pub(super) enum Serving<'a> {
 /// Who answers as a master, connected or not.
 pub(super) fn serving<'a>(seen: &'a Observed, aside: &mut Aside) -> Serving<'a> {
     let masters = seen.instances.values().filter(|instance| instance.is_master());
-    let masters: Vec<_> = masters.filter_map(living).collect();
+    let masters: Vec<_> = masters.filter_map(Living::of).collect();
     let Some(first) = masters.iter().min_by_key(|it| it.instance.ordinal) else {
         return Serving::Nobody;
     };
@@ -134,11 +134,6 @@ pub(super) fn joining(process: Process) -> (String, Member) {
         was_full: false,
     };
     (member.process.pod.clone(), member)
-}
-
-pub(super) fn living(instance: &Instance) -> Option<Living<'_>> {
-    let answer = instance.answer()?;
-    Some(Living { instance, answer })
 }
 
 /// It is of the history before the recorded one: what it took since is no part of that.

@@ -55,7 +55,7 @@ fn demote(view: &View, master: Living, aside: &mut Aside) -> Say {
         .filter(|it| it.is_master() && it.uid != master.instance.uid);
     let mut steps = vec![];
     for instance in others.filter(|instance| instance.attached) {
-        if adopt::living(instance).is_some_and(|it| adopt::is_ahead(view, it) && adopt::is_followed(view, it)) {
+        if Living::of(instance).is_some_and(|it| adopt::is_ahead(view, it) && adopt::is_followed(view, it)) {
             let text = format!(
                 "{}, which the record names, and {}, with which others are in sync, both take writes, and neither history is the other's: make one of them a replica, as the README shows under \"Several masters\"",
                 master.instance.pod, instance.pod

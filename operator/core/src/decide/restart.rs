@@ -68,48 +68,19 @@ pub(super) fn restart(view: &View, aside: &mut Aside) -> Say {
     Some((promotion(view, next, chosen)?, "restart: promote"))
 }
 
-/// A master that serves all the same is adopted, unless it is one of a history before or has nothing where others have. One
-/// that may be ahead of the record is left alone until a person says whose data counts.
+/// A master that serves all the same is adopted, unless it is one of a history before or has nothing where others have.
 fn who_serves(view: &View, aside: &mut Aside) -> Say {
     let masters = view.seen.instances.values().filter(|i| i.attached && i.is_master());
-    let masters: Vec<_> = masters
-        .filter_map(|instance| {
-            let answer = instance.answer()?;
-            Some(Living { instance, answer })
-        })
-        .collect();
-    let demote = |is: &dyn Fn(&Living) -> bool| {
-        let those = masters.iter().filter(|it| is(it));
-        let steps: Vec<_> = those
-            .filter_map(|it| Some(Step::Demote(it.instance.process()?)))
-            .collect();
-        (!steps.is_empty()).then_some(steps)
-    };
-    if let Some(steps) = demote(&|it| adopt::is_superseded(view, &it.answer.replication)) {
+    let masters: Vec<_> = masters.filter_map(Living::of).collect();
+    if let Some(steps) = demotions(&masters, |it| adopt::is_superseded(view, &it.answer.replication)) {
         return Some((steps, "restart: demote a master of the history before"));
     }
-    let strange = |it: &Living| adopt::is_stranger(view, *it);
-    let ahead = |it: &Living| strange(it) && adopt::is_ahead(view, *it);
-    if let Some(ahead) = masters.iter().find(|it| ahead(it)) {
-        let Some(named) = view.named() else {
-            let text = format!(
-                "{} serves with {} keys of a history that the record does not know, and others hold the recorded one. {}",
-                ahead.instance.pod,
-                ahead.answer.replication.keys,
-                data::NAME_ONE
-            );
-            aside.note(Reason::AmbiguousData, text);
-            return Some((vec![], "restart: a master of an unknown history serves"));
-        };
-        if let Some(steps) = demote(&|it| strange(it) && it.instance.pod != *named) {
-            return Some((steps, "restart: demote whom nobody named"));
-        }
-    } else if let Some(steps) = demote(&strange) {
-        return Some((steps, "restart: demote a master of another history"));
+    if let Some(say) = strangers(view, &masters, aside) {
+        return Some(say);
     }
     // Somebody promoted it by hand, or nobody knows who: nothing is lost with it, and all with it as a master.
-    let data_is_elsewhere = data_is_elsewhere(view);
-    if let Some(steps) = demote(&|it| it.answer.replication.keys == 0 && data_is_elsewhere) {
+    let empty = |it: &Living| it.answer.replication.keys == 0 && data_is_elsewhere(view);
+    if let Some(steps) = demotions(&masters, empty) {
         return Some((steps, "restart: demote a master that has nothing"));
     }
     match adopt::serving(view.seen, aside) {
@@ -122,6 +93,37 @@ fn who_serves(view: &View, aside: &mut Aside) -> Say {
     }
 }
 
+/// Masters of another history give way. One that may be ahead of the record is left alone until a person says whose data
+/// counts.
+fn strangers(view: &View, masters: &[Living], aside: &mut Aside) -> Say {
+    let strange = |it: &Living| adopt::is_stranger(view, *it);
+    let Some(ahead) = masters.iter().find(|it| strange(it) && adopt::is_ahead(view, **it)) else {
+        return Some((
+            demotions(masters, strange)?,
+            "restart: demote a master of another history",
+        ));
+    };
+    let Some(named) = view.named() else {
+        let text = format!(
+            "{} serves with {} keys of a history that the record does not know, and others hold the recorded one. {}",
+            ahead.instance.pod,
+            ahead.answer.replication.keys,
+            data::NAME_ONE
+        );
+        aside.note(Reason::AmbiguousData, text);
+        return Some((vec![], "restart: a master of an unknown history serves"));
+    };
+    let steps = demotions(masters, |it| strange(it) && it.instance.pod != *named)?;
+    Some((steps, "restart: demote whom nobody named"))
+}
+
+fn demotions(masters: &[Living], those: impl Fn(&Living) -> bool) -> Option<Vec<Step>> {
+    let processes = masters.iter().filter(|it| those(it));
+    let processes = processes.filter_map(|it| it.instance.process());
+    let steps: Vec<_> = processes.map(Step::Demote).collect();
+    (!steps.is_empty()).then_some(steps)
+}
+
 /// A pod that had a copy of what the record speaks of still holds something.
 fn data_is_elsewhere(view: &View) -> bool {
     let mut all = view.seen.instances.values();
@@ -130,12 +132,7 @@ fn data_is_elsewhere(view: &View) -> bool {
 
 /// Instances that answer with their dataset loaded and may be told things.
 pub(super) fn ready(seen: &Observed) -> Vec<Living<'_>> {
-    let living = seen.instances.values().filter_map(|instance| {
-        Some(Living {
-            instance,
-            answer: instance.answer()?,
-        })
-    });
+    let living = seen.instances.values().filter_map(Living::of);
     living
         .filter(|it| it.instance.attached && !it.answer.replication.loading)
         .collect()
@@ -224,27 +221,30 @@ fn loading<'a>(view: &View<'a>) -> Option<&'a str> {
 }
 
 /// Who holds data and may go on: whoever has keys, and, where anybody has, whoever shows a place in the recorded history, for
-/// that may have lost its last key there. Where the last master's volume may hold more, and nobody has seen it yet (it loads, or its pod
-/// is away), only members that were in sync with that master and whose volume has it, and under Durability nobody: whoever
-/// was still joining, or had left, lacks what was acknowledged since.
+/// that may have lost its last key there. Where the last master's volume may hold more, and nobody has seen it yet (it
+/// loads, or its pod is away), only members that were in sync with that master and whose volume has it, and under
+/// Durability nobody: whoever was still joining, or had left, lacks what was acknowledged since.
 fn holders<'a>(view: &View, ready: &[Living<'a>]) -> Result<Vec<Living<'a>>, String> {
     let record = view.record;
-    let has_keys = |it: &Living| it.answer.replication.keys > 0;
-    let any = ready.iter().any(has_keys);
-    let placed = |it: &Living| it.answer.replication.placed && it.answer.replication.id == record.id;
-    let holders = ready.iter().filter(|it| any && (has_keys(it) || placed(it)));
-    let holders: Vec<_> = holders.copied().collect();
+    if data::holders(ready).is_empty() {
+        return Ok(vec![]);
+    }
+    let holds = |it: &&Living| {
+        let it = &it.answer.replication;
+        it.keys > 0 || (it.placed && it.id == record.id)
+    };
+    let holders: Vec<_> = ready.iter().filter(holds).copied().collect();
     let Some(last) = last(view) else {
         return Ok(holders);
     };
-    if holders.is_empty() || ready.iter().any(|it| it.instance.pod == last) {
+    if ready.iter().any(|it| it.instance.pod == last) {
         return written(view, holders, &missing(view.seen, ready));
     }
-    let durability = view.seen.desired.policy == Policy::Durability;
+    let may_do_without = view.seen.desired.policy == Policy::Availability && loading(view).is_none();
     let in_sync = |it: &Living| {
         let member = record.members.get(&it.instance.pod);
         let full = member.is_some_and(|it| it.stage == Stage::Full || (it.stage == Stage::Leaving && it.was_full));
-        full && !record.unwritten.contains(&it.instance.pod) && !durability && loading(view).is_none()
+        may_do_without && full && is_written(view, it)
     };
     let (in_sync, others): (Vec<_>, Vec<_>) = holders.into_iter().partition(in_sync);
     if in_sync.is_empty() {
@@ -258,10 +258,14 @@ fn holders<'a>(view: &View, ready: &[Living<'a>]) -> Result<Vec<Living<'a>>, Str
     Ok(in_sync)
 }
 
+/// Its volume has what it held.
+fn is_written(view: &View, it: &Living) -> bool {
+    !view.record.unwritten.contains(&it.instance.pod)
+}
+
 /// Those whose volume has what they held. If there are none: the others, unless somebody is away who may have more.
 fn written<'a>(view: &View, holders: Vec<Living<'a>>, away: &[String]) -> Result<Vec<Living<'a>>, String> {
-    let is_written = |it: &Living| !view.record.unwritten.contains(&it.instance.pod);
-    let (written, others): (Vec<_>, Vec<_>) = holders.into_iter().partition(is_written);
+    let (written, others): (Vec<_>, Vec<_>) = holders.into_iter().partition(|it| is_written(view, it));
     match others.as_slice() {
         [first, ..] if written.is_empty() && !away.is_empty() => Err(format!(
             "the append-only file of {} is one from before its last full sync, and there may be more on the volume of {}: bring that back. {}",
@@ -294,7 +298,7 @@ fn choose<'a>(view: &View, ready: &[Living<'a>]) -> Result<Living<'a>, String> {
     let incumbent = last
         .clone()
         .find_map(|pod| holders.iter().find(|it| it.instance.pod == pod));
-    if let Some(incumbent) = incumbent.filter(|it| ids_are_lost && !record.unwritten.contains(&it.instance.pod)) {
+    if let Some(incumbent) = incumbent.filter(|it| ids_are_lost && is_written(view, it)) {
         return data::promotable(*incumbent);
     }
     let current = |r: &Replication| r.id == record.id;

@@ -24,8 +24,8 @@ pub(super) fn roll(view: &View, aside: &mut Aside) -> Say {
         return None;
     }
     tell(view, master, aside);
-    if let Some(step) = alone(view, master) {
-        return Some((vec![step], "roll: replace the only pod"));
+    if is_alone(view, master) && !master.answer.replication.rewriting {
+        return Some((vec![Step::delete(master.instance)], "roll: replace the only pod"));
     }
     let instance = turn(view, master)?;
     if !guard::is_settled(view, master) {
@@ -103,13 +103,12 @@ fn serves(view: &View, instance: &Instance) -> bool {
     matches!(view.master(), Master::Serves(master) if master.instance.uid == instance.uid)
 }
 
-/// The master is all there is, and its data outlives it: nobody can take over, so it is replaced where it is. Not while its
-/// append-only file may be one from before.
-fn alone(view: &View, master: Living) -> Option<Step> {
+/// The master is all there is, and its data outlives it: nobody can take over, so it is replaced where it is.
+fn is_alone(view: &View, master: Living) -> bool {
     let desired = &view.seen.desired;
     let only = desired.replicas == 1 && desired.durable && view.record.members.is_empty();
     let due = is_due(master.instance) && !master.instance.deleting && view.seen.instances.len() == 1;
-    (only && due && !master.answer.replication.rewriting).then(|| Step::delete(master.instance))
+    only && due
 }
 
 /// Made for another spec, and a pod in its place would be made for the present one.
@@ -174,7 +173,7 @@ fn tell(view: &View, master: Living, aside: &mut Aside) {
         Reason::Rolling
     };
     let mut text = format!("{done} of {all} pods follow the present spec");
-    if done == 0 && all == 1 && master.answer.replication.rewriting {
+    if is_alone(view, master) && master.answer.replication.rewriting {
         let pod = &master.instance.pod;
         text.push_str(&format!("; waits until {pod} has written its append-only file anew"));
         aside.wake(LATER);

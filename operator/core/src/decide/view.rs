@@ -14,13 +14,21 @@ pub struct View<'a> {
     pub record: &'a Record,
 }
 
-/// A process of the record that answers.
+/// A process that answers, in most places one of the record.
 #[derive(Clone, Copy)]
 pub struct Living<'a> {
     /// Its pod.
     pub instance: &'a Instance,
     /// What it said in this pass.
     pub answer: &'a Answer,
+}
+
+impl<'a> Living<'a> {
+    /// An instance that answers.
+    pub fn of(instance: &'a Instance) -> Option<Self> {
+        let answer = instance.answer()?;
+        Some(Self { instance, answer })
+    }
 }
 
 impl<'a> View<'a> {
@@ -39,11 +47,8 @@ impl<'a> View<'a> {
 
     /// A process, if that very process answers.
     pub fn living(&self, process: &Process) -> Option<Living<'a>> {
-        let instance = self.instance(process)?;
-        let answer = instance
-            .answer()
-            .filter(|answer| answer.replication.run_id == process.run_id)?;
-        Some(Living { instance, answer })
+        let living = Living::of(self.instance(process)?)?;
+        (living.answer.replication.run_id == process.run_id).then_some(living)
     }
 
     /// It holds everything up to the last promotion, as docs/protocol.md, section 3, says: full and leaving members do, joining

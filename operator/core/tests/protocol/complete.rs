@@ -118,8 +118,8 @@ fn e22_members_without_a_proof_are_named_with_the_way_out() {
     assert_eq!(world.server(0).data.len(), 5);
 }
 
-/// Two of three pods, each with what was on its volume when it ended; redis-a-1 was still writing its file.
-fn restarted_while_one_was_writing(replicas: u32) -> World {
+/// Three pods that have ended, each with what was on its volume then; redis-a-1 was still writing its file.
+fn restarted_while_one_was_writing() -> World {
     let mut world = World::healthy_on(3, Disk::Aof);
     world.restart(1);
     world.settle();
@@ -129,13 +129,12 @@ fn restarted_while_one_was_writing(replicas: u32) -> World {
         world.kill(ordinal);
     }
     world.put_record(Some(serde_json::to_value(record).unwrap()));
-    world.desired.replicas = replicas;
     world
 }
 
 #[test]
 fn d17_one_that_was_still_writing_makes_nobody_elses_file_doubtful() {
-    let mut world = restarted_while_one_was_writing(3);
+    let mut world = restarted_while_one_was_writing();
     world.vanish(2);
     world.pending.insert(2);
     world.start(0);
@@ -146,7 +145,7 @@ fn d17_one_that_was_still_writing_makes_nobody_elses_file_doubtful() {
 
 #[test]
 fn d17_one_that_was_still_writing_goes_on_where_it_is_all_there_is() {
-    let mut world = restarted_while_one_was_writing(3);
+    let mut world = restarted_while_one_was_writing();
     for ordinal in 0..3 {
         if ordinal != 1 {
             world.disks.remove(&ordinal);
