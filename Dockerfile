@@ -1,11 +1,11 @@
 # The operator's image: one static binary, no shell, no root.
 #
-#   docker build -t ghcr.io/redis-operator/redis-operator:0.1.0 .
-#   docker buildx build --platform linux/amd64,linux/arm64 ...
+#   docker build -t REGISTRY/redis-operator:0.1.0 .
+#   docker buildx build --platform linux/amd64,linux/arm64 -t REGISTRY/redis-operator:0.1.0 --push .
 #
 # `make image` builds the binary with the cargo of this machine and gives it in place of the stage `build`.
 
-FROM --platform=$BUILDPLATFORM docker.io/library/rust:1.95-bookworm AS build
+FROM --platform=$BUILDPLATFORM docker.io/library/rust:1.95.0-bookworm AS build
 ARG TARGETARCH
 WORKDIR /src
 COPY . .

@@ -207,7 +207,7 @@ impl Scene for Leading<'_> {
 
     fn told(&mut self, seen: &Observed, plan: &Plan, step: &Step, done: &Done) {
         let context = self.context;
-        self.held.failing.tried(plan, step, done, seen.now);
+        self.held.failing.refusal.tried(plan, step, done, seen.now);
         if step.server().is_some() {
             let outcome = done.as_ref().map_or_else(Failure::label, |()| "ok");
             context.metrics.called(step.name(), outcome);
@@ -283,7 +283,7 @@ async fn settle(
     plan: &Plan,
 ) -> Result<Settled, Error> {
     // what is decided before what is put right
-    let mut troubles: Vec<_> = held.failing.refusal(plan, seen.now).into_iter().collect();
+    let mut troubles: Vec<_> = held.failing.refusal.trouble(plan, seen.now).into_iter().collect();
     troubles.extend(Box::pin(converge(context, resource, held, redis, seen)).await);
     troubles.extend(Box::pin(missing::label(context, resource, &held.kept.strays, redis, seen)).await);
     troubles.extend(Box::pin(absence::explain(context, resource, held, seen)).await);

@@ -1,8 +1,10 @@
+use super::keep::{Made, is_watched};
 use super::*;
 use crate::fake_api::FakeApi;
 use redis_operator_core::api::{Redis, RedisSpec};
 use redis_operator_core::credentials::Passwords;
 use redis_operator_core::resources::{Inputs, build};
+use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(1);
 const CORE: &str = "/api/v1/namespaces/a";

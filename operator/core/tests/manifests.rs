@@ -64,6 +64,16 @@ fn the_operator_passes_the_restricted_security_standard() {
     );
 }
 
+/// Whoever replaces a master is not the first to go where a node is short of memory; nobody goes for its sake.
+#[test]
+fn the_operator_outlives_what_has_no_priority_and_displaces_nothing() {
+    let class = of_kind("PriorityClass").remove(0);
+    let pod = &of_kind("Deployment").remove(0)["spec"]["template"]["spec"];
+    assert_eq!(pod["priorityClassName"], class["metadata"]["name"]);
+    assert!(class["value"].as_i64().unwrap() > 0);
+    assert_eq!(class["preemptionPolicy"], "Never");
+}
+
 #[test]
 fn selectors_find_the_operator_and_bindings_its_account() {
     let deployment = of_kind("Deployment").remove(0);
@@ -96,7 +106,8 @@ fn selectors_find_the_operator_and_bindings_its_account() {
 /// Another operator's may be called `redis-operator`, and `kubectl apply` would overwrite them.
 #[test]
 fn what_is_cluster_wide_is_named_after_the_group() {
-    for object in of_kind("ClusterRole").into_iter().chain(of_kind("ClusterRoleBinding")) {
+    let kinds = ["ClusterRole", "ClusterRoleBinding", "PriorityClass"];
+    for object in kinds.into_iter().flat_map(of_kind) {
         let name = object["metadata"]["name"].as_str().unwrap();
         assert!(name.starts_with("redis-operator.dev"), "{name}");
     }
@@ -132,7 +143,8 @@ fn the_operator_may_do_what_it_does_and_no_more() {
             "nodes list,watch",
             "events create,patch",
             "events list",
-            "leases get,create,update",
+            "leases get,update",
+            "leases create",
             "leases get",
         ]
     );
