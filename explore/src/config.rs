@@ -18,7 +18,7 @@ pub enum Rule {
     Users,
     /// The slice is written with the version that was read.
     Slice,
-    /// The record is read again where the slice is missing or another holder's: a successor writes the record first.
+    /// The record is read again where the slice is missing or not settled: a successor writes the record first.
     SliceTells,
     /// Pods are deleted with the version that was seen.
     Delete,

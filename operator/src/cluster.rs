@@ -41,6 +41,8 @@ struct Held {
     record: Option<Known<Option<Value>>>,
     has_status: bool,
     slice: Option<Known<Option<EndpointSlice>>>,
+    /// Nobody answered to the last write of the slice: it may still arrive.
+    slice_in_doubt: bool,
     metrics_port: bool,
     redis_version: Option<String>,
     slice_version: Option<String>,
@@ -136,10 +138,14 @@ impl Cluster {
             if let Some(known) = held.slice.as_mut().filter(|known| version(known) == shown) {
                 known.behind.clone_from(&shown);
             }
-            held.slice.clone().filter(|known| known.behind == shown)
+            // one that the cache has never shown may be gone before it does
+            let is_new = |known: &Known<Option<EndpointSlice>>| shown.is_none() && known.value.is_some();
+            held.slice
+                .clone()
+                .filter(|known| known.behind == shown && !is_new(known))
         };
         if let Some(known) = known {
-            return Ok(known.value.as_ref().map(slice::observed));
+            return Ok(self.observed(known.value.as_ref()));
         }
         let name = names::master_service(&self.name);
         let slice = within(
@@ -148,12 +154,19 @@ impl Cluster {
             self.slices.get_opt(&name),
         )
         .await?;
-        let observed = slice.as_ref().map(slice::observed);
+        let observed = self.observed(slice.as_ref());
         self.held().slice = Some(Known {
             value: slice,
             behind: shown,
         });
         Ok(observed)
+    }
+
+    fn observed(&self, slice: Option<&EndpointSlice>) -> Option<Slice> {
+        Some(Slice {
+            in_doubt: self.held().slice_in_doubt,
+            ..slice::observed(slice?)
+        })
     }
 
     /// Forgets what is held: the next pass reads it again. After any write whose outcome is unknown.
@@ -182,10 +195,18 @@ impl Cluster {
         })
     }
 
+    fn slice_outcome<T>(&self, result: Result<T, Error>) -> Result<T, Failure> {
+        if result.as_ref().is_err_and(Error::is_open) {
+            self.held().slice_in_doubt = true;
+        }
+        self.outcome("the slice", result)
+    }
+
     /// Writes the slice: in place if it is known, else as a new one. One address family per slice, for ever; a change
     /// of family is a new object.
     async fn put_slice(&self, mut wanted: EndpointSlice) -> Done {
         let known = self.held().slice.clone().and_then(|known| known.value);
+        let mine = wanted.annotations().clone();
         let what = format!("write EndpointSlice {}", wanted.name_any());
         let name = wanted.name_any();
         let result = match known {
@@ -202,13 +223,16 @@ impl Cluster {
             Some(known) => {
                 let params = only_if(known.uid(), known.resource_version());
                 let gone = within(self.limit, what.clone(), self.slices.delete(&name, &params)).await;
-                self.outcome("the slice", gone)?;
+                self.slice_outcome(gone)?;
                 within(self.limit, what, self.slices.create(&PostParams::default(), &wanted)).await
             }
             None => within(self.limit, what, self.slices.create(&PostParams::default(), &wanted)).await,
         };
-        let slice = self.outcome("the slice", result)?;
+        let mut slice = self.slice_outcome(result)?;
+        // written by this holder, also where a webhook takes that away from it
+        slice.annotations_mut().extend(mine);
         let mut held = self.held();
+        held.slice_in_doubt = false;
         let behind = held.slice_version.clone();
         held.slice = Some(Known {
             value: Some(slice),
@@ -313,3 +337,7 @@ fn only_if(uid: Option<String>, resource_version: Option<String>) -> DeleteParam
         ..DeleteParams::default()
     }
 }
+
+#[cfg(test)]
+#[path = "cluster_tests.rs"]
+mod tests;

@@ -61,6 +61,11 @@ impl Error {
         self.status().is_some_and(|status| status.code == 422) && !self.is_conflict()
     }
 
+    /// Whether the call was served is not known: it may still be.
+    pub fn is_open(&self) -> bool {
+        !self.status().is_some_and(|status| (400..500).contains(&status.code))
+    }
+
     /// The namespace is being deleted, which lets nothing new be created, and never ends otherwise.
     pub fn is_terminating(&self) -> bool {
         let causes = self

@@ -131,6 +131,7 @@ pub fn observed(slice: &EndpointSlice) -> Slice {
         address: endpoint.and_then(|endpoint| endpoint.addresses.first().cloned()),
         holder: annotation(names::ANNOTATION_HOLDER),
         term: annotation(names::ANNOTATION_TERM).parse().unwrap_or_default(),
+        in_doubt: false,
     }
 }
 

@@ -193,6 +193,17 @@ impl World {
                 seen.term
             )
         });
+        let record = self.api.redis.record.as_deref().filter(|_| !self.api.edited);
+        if let (Some(target), Some(record)) = (&seen.target, record) {
+            let before = self.api.slice.as_deref().map(redis_operator::slice::observed);
+            let stays = before.and_then(|before| before.target).as_ref() == Some(target);
+            let claimed = record.claim.as_ref().map(|claim| &claim.process);
+            let mut wanted = record.master.iter().chain(claimed);
+            if !stays && !wanted.any(|process| process.uid == *target) {
+                let text = format!("{} publishes {target}, whom the record does not name", seen.holder);
+                self.violation(text);
+            }
+        }
         let Some(number) = address.and_then(|address| self.listening(address)) else {
             return;
         };

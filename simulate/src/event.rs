@@ -40,6 +40,8 @@ pub enum Event {
     Renew(u8),
     /// A request arrives at the API server.
     Request(usize, u32, u32, Box<Request>),
+    /// One that was held up on its way is served when nobody waits for it any more.
+    Late(Box<Request>),
     /// Its response arrives.
     Response(usize, u32, u32, Box<Response>),
     /// No response in time.

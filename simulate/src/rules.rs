@@ -164,7 +164,7 @@ const CORE: &[Line] = &[
         Rule::Core(Core::Touch),
         "touch",
         "no_touch",
-        "a new holder writes into the slice before anything else",
+        "a new holder writes an unsettled slice before anything else",
     ),
     (
         Rule::Core(Core::CutOff),

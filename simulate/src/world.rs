@@ -238,6 +238,11 @@ impl World {
             Event::Collect(pod) => self.collect(pod),
             Event::Renew(node) => self.renew(node),
             Event::Request(operator, epoch, id, request) => self.requested(operator, epoch, id, *request),
+            Event::Late(request) => {
+                if self.api.away.is_none() {
+                    self.serve(*request);
+                }
+            }
             Event::Operator(operator) => self.start_operator(operator),
             Event::Client(client, tick) => self.client_due(client, tick),
             Event::Route(client, version, address) => self.route(client, version, address),

@@ -256,6 +256,7 @@ fn slice_of(op: &Op) -> Option<Slice> {
         address: (target != 0).then(|| name('a', target)),
         holder: name('h', holder),
         term,
+        in_doubt: false,
     })
 }
 

@@ -132,8 +132,9 @@ fn operator(canon: &mut Canon, world: &World, k: usize, op: &Op, config: &Config
         canon.name('r', it.run);
         canon.word(u64::from(it.attached) << 1 | u64::from(it.read));
     }
-    // a former leader that begins no pass any more needs nothing but its plan
+    // a former leader that begins no pass any more needs nothing but its plan, and the term that it would write into the slice
     if usize::from(world.leader) != k && !config.late_passes {
+        canon.term(op.known.as_ref().map_or(0, |doc| doc.value.term));
         return plan(canon, op);
     }
     canon.word(u64::from(op.must_read) << 1 | u64::from(world.is_fresh(k)));

@@ -138,13 +138,16 @@ impl Memory {
         if let Some(record) = view.as_ref().map(|view| view.record) {
             let mine = record.holder == seen.holder;
             self.held |= mine;
-            let settled = |slice: &Slice| crate::decide::is_settled(&View::new(seen, record), slice);
-            self.settled = mine && (self.settled || seen.slice.as_ref().is_some_and(settled));
+            let before = self.settled;
+            let settled = |slice: &Slice| crate::decide::is_settled(&View::new(seen, record), slice, before);
+            self.settled = mine && seen.slice.as_ref().is_some_and(settled);
             match self.succeeded {
                 _ if mine || !self.held => self.succeeded = None,
                 Some((seq, _)) if seq == record.seq => {}
                 Some(_) | None => self.succeeded = Some((record.seq, now)),
             }
+        } else {
+            self.settled = false;
         }
         self.mark = view.as_ref().and_then(|view| view.mark(self.mark.take()));
         if let Some(view) = &view {

@@ -153,13 +153,18 @@ pub struct Slice {
     pub holder: String,
     /// Term under which it was written.
     pub term: u64,
+    /// This holder wrote it and got no answer since: that write may still arrive, unless another one comes first.
+    pub in_doubt: bool,
 }
 
 impl Slice {
-    /// Nothing of anybody else is under way that would change whom it names: this holder wrote it, or it names the
-    /// recorded master, as of this very term, and nobody is claimed. Whoever would publish another one has recorded that
-    /// first.
+    /// This holder wrote it last, or it names the recorded master as of the recorded term, in which no change is under way:
+    /// whoever would publish another one has recorded that first. Nothing that is on its way would change whom it names;
+    /// where this holder itself wrote it, as long as `record` is of the term in which it did.
     pub fn is_settled(&self, holder: &str, record: Option<&Record>) -> bool {
+        if self.in_doubt {
+            return false;
+        }
         let steady = record.filter(|record| record.phase == Phase::Steady && record.term == self.term);
         let master = steady.and_then(|record| record.master.as_ref());
         self.holder == holder || master.is_some_and(|master| self.target.as_ref() == Some(&master.uid))

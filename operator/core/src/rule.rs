@@ -23,7 +23,7 @@ pub enum Rule {
     Diverged,
     /// Joining members that have the data are candidates.
     Joining,
-    /// A new holder writes into the slice before anything else.
+    /// A new holder writes an unsettled slice before anything else.
     Touch,
     /// A leaving member is cut off at the master.
     CutOff,

@@ -83,6 +83,9 @@ pub enum Change {
     Node(Arc<Node>),
 }
 
+/// Where responses get lost, one write of so many is held up for longer than its caller waits.
+const LATE: u32 = 16;
+
 /// A request.
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -214,6 +217,12 @@ impl World {
 
     /// It arrives.
     pub fn requested(&mut self, operator: usize, epoch: u32, id: u32, request: Request) {
+        let writes = matches!(request, Request::WriteRecord(..) | Request::PutSlice(_));
+        if self.settings.lost_responses > 0 && writes && id.is_multiple_of(LATE) {
+            let at = self.now + self.random.between(1_000_000, 8_000_000);
+            self.schedule(at, Event::Late(Box::new(request)));
+            return;
+        }
         let response = match self.api.away {
             Some(true) => Response::Unreachable,
             Some(false) => return,
@@ -227,7 +236,7 @@ impl World {
         self.schedule(at, Event::Response(operator, epoch, id, Box::new(response)));
     }
 
-    fn serve(&mut self, request: Request) -> Response {
+    pub(crate) fn serve(&mut self, request: Request) -> Response {
         match request {
             Request::Record => Response::Record(self.api.redis.record.clone()),
             Request::Pods(asked) => {

@@ -26,6 +26,7 @@ pub(super) struct Cluster {
 struct Held {
     record: Option<Known<Option<Arc<Record>>>>,
     slice: Option<Known<Option<Arc<EndpointSlice>>>>,
+    slice_in_doubt: bool,
     redis_version: u64,
     slice_version: Option<String>,
 }
@@ -129,14 +130,17 @@ impl Cluster {
             if let Some(known) = held.slice.as_mut().filter(|known| version(known) == shown) {
                 known.behind.clone_from(&shown);
             }
-            held.slice.clone().filter(|known| known.behind == shown)
+            let is_new = |known: &Known<Option<Arc<EndpointSlice>>>| shown.is_none() && known.value.is_some();
+            held.slice
+                .clone()
+                .filter(|known| known.behind == shown && !is_new(known))
         };
         if let Some(known) = known {
-            return Ok(known.value.as_deref().map(slice::observed));
+            return Ok(self.observed(known.value.as_deref()));
         }
         match self.handle.api(Request::Slice).await {
             Response::Slice(slice) => {
-                let observed = slice.as_deref().map(slice::observed);
+                let observed = self.observed(slice.as_deref());
                 self.held().slice = Some(Known {
                     value: slice,
                     behind: shown,
@@ -146,6 +150,13 @@ impl Cluster {
             }
             other => Err(error("read the slice", &other)),
         }
+    }
+
+    fn observed(&self, slice: Option<&EndpointSlice>) -> Option<Slice> {
+        Some(Slice {
+            in_doubt: self.held().slice_in_doubt,
+            ..slice::observed(slice?)
+        })
     }
 
     /// Of these pods, names by uid, those that exist.
@@ -182,6 +193,7 @@ impl Cluster {
         match self.handle.api(Request::PutSlice(Box::new(wanted))).await {
             Response::Slice(slice) => {
                 let mut held = self.held();
+                held.slice_in_doubt = false;
                 let behind = held.slice_version.clone();
                 held.slice = Some(Known {
                     value: slice,
@@ -191,6 +203,7 @@ impl Cluster {
                 Ok(())
             }
             other => {
+                self.held().slice_in_doubt |= !matches!(other, Response::Conflict);
                 self.forget();
                 Err(failed("the slice", &other))
             }

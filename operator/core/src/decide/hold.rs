@@ -34,17 +34,19 @@ pub(super) fn take_over(view: &View, aside: &mut Aside) -> Say {
 }
 
 /// A slice that this holder has not seen settled carries its name before anything else is done, so that a publication still
-/// on its way conflicts. One that was is left alone: kube-proxy leaves a second between two changes, of whatever slice, and
+/// on its way conflicts, be it one of its own to which nobody answered. One that was is left alone: kube-proxy leaves a second between two changes, of whatever slice, and
 /// clients may wait for the next one.
 pub(super) fn touch_slice(view: &View, _: &mut Aside) -> Say {
     let slice = view.seen.slice.as_ref();
-    let settled = slice.is_some_and(|slice| view.seen.memory.settled || is_settled(view, slice));
+    let settled = slice.is_some_and(|slice| is_settled(view, slice, view.seen.memory.settled));
     (!settled && rule::on(Rule::Touch)).then(|| (vec![Step::TouchSlice], "touch the slice"))
 }
 
-/// As of the record's term: this holder may have held the record in an earlier one, and somebody else since.
-pub(crate) fn is_settled(view: &View, slice: &Slice) -> bool {
-    slice.term == view.record.term && slice.is_settled(&view.seen.holder, Some(view.record))
+/// As of the record's term, for this holder may have held the record in an earlier one, and somebody else since; or `before`,
+/// while it has held it.
+pub(crate) fn is_settled(view: &View, slice: &Slice, before: bool) -> bool {
+    let now = || slice.term == view.record.term && slice.is_settled(&view.seen.holder, Some(view.record));
+    !slice.in_doubt && (before || now())
 }
 
 /// The annotation that was used is gone, or says something else: the next one counts again.

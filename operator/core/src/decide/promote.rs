@@ -49,8 +49,9 @@ pub(super) fn promote(view: &View, aside: &mut Aside) -> Say {
     }
 }
 
-/// The claimed one says nothing. Whether it was promoted is unknown, but nobody was led to it, nor told to follow it: so
-/// another one may be elected, if the others are enough without it.
+/// The claimed one says nothing. Whether it was promoted is unknown, but nobody is led to it, for no publication is on its way
+/// where the slice is settled, and nobody was told to follow it: so another one may be elected, if the others are enough
+/// without it.
 fn lost(view: &View, claim: &Claim, aside: &mut Aside) -> (Vec<Step>, &'static str) {
     let pod = &claim.process.pod;
     let lasts = view.silence(&claim.process).map_or(Duration::ZERO, |it| it.lasts);

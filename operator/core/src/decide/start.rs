@@ -87,7 +87,8 @@ fn choose<'a>(seen: &Observed, ready: &[Living<'a>]) -> Result<Living<'a>, Strin
 fn begun(seen: &Observed, reason: &str) -> Box<Record> {
     let mut record = Record::first(&seen.holder);
     record.seq = 1;
-    record.term = 1;
+    // The terms of a record that was lost went up to there: none of them begins twice.
+    record.term = seen.slice.as_ref().map_or(0, |slice| slice.term).saturating_add(1);
     record.phase = Phase::Promoting;
     record.since = seen.clock.to_string();
     record.reason = reason.to_owned();

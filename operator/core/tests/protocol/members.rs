@@ -229,6 +229,54 @@ fn crashed(step: u64) -> World {
     world
 }
 
+/// A publication to which nobody answered may arrive at any later moment, and name one that was given up meanwhile: unless the
+/// slice is written first, which makes it conflict.
+#[test]
+fn f14_after_a_publication_without_an_answer_the_slice_is_written_before_anything_else() {
+    for fault in [Fault::Fail, Fault::Unknown] {
+        let mut world = (1..30)
+            .find_map(|step| unanswered(step, fault))
+            .expect("one of the steps is the publication");
+        let (version, steps) = (world.slice_version, world.steps);
+        let plan = world.pass_only();
+        assert_eq!(plan.why, "touch the slice", "{fault:?}");
+        assert_eq!((world.slice_version, world.steps), (version + 1, steps + 1));
+        world.settle();
+        world.start(0);
+        world.settle();
+        world.assert_healthy();
+        assert_ne!(world.published(), Some(0));
+    }
+}
+
+/// A master has ended, and this step, which nobody answers, publishes the one that replaces it; if it does.
+fn unanswered(step: u64, fault: Fault) -> Option<World> {
+    let mut world = World::healthy(3);
+    let at = world.steps + step;
+    world.faults.insert(at, fault);
+    world.kill(0);
+    while world.steps < at {
+        world.pass_only();
+        world.tick(Duration::from_millis(100));
+    }
+    world.operator.in_doubt.then_some(world)
+}
+
+/// A publication that began under the record that was lost may still be on its way, and terms tell it apart.
+#[test]
+fn f14_where_the_record_was_lost_terms_go_on_and_the_slice_is_written() {
+    let mut world = World::healthy(3);
+    world.kill(0);
+    world.settle();
+    let (term, version) = (world.record().term, world.slice_version);
+    assert!(term > 1);
+    world.put_record(None);
+    world.settle();
+    assert!(world.record().term > term, "{}", world.story());
+    assert!(world.slice_version > version);
+    assert_eq!(world.slice.clone().unwrap().term, world.record().term);
+}
+
 /// The slice names the recorded master: nothing else is on its way, and what a write costs kube-proxy, clients would wait for.
 #[test]
 fn d16_a_new_holder_leaves_a_settled_slice_alone() {

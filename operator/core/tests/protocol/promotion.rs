@@ -195,6 +195,7 @@ fn e22_at_a_first_start_one_that_is_not_as_it_was_claimed_is_claimed_again_once_
         address: None,
         holder: seen.holder.clone(),
         term: record.term,
+        in_doubt: false,
     });
     answer_mut(&mut seen, 0).replication.offset += 10;
     let plan = decide(&seen);

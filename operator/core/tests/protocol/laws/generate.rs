@@ -112,12 +112,14 @@ prop_compose! {
         elsewhere in weighted(0.1, Just("10.0.1.9".to_owned())),
         holder in prop_oneof![6 => Just("me"), 1 => Just("other")],
         term in 0..4_u64,
+        in_doubt in proptest::bool::weighted(0.05),
     ) -> Slice {
         Slice {
             address: target.map(|(n, _)| elsewhere.unwrap_or(address(n))),
             target: target.map(|(n, k)| uid(n, k)),
             holder: holder.to_owned(),
             term,
+            in_doubt,
         }
     }
 }

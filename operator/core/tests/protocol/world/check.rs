@@ -172,5 +172,6 @@ fn no_slice() -> redis_operator_core::observed::Slice {
         address: None,
         holder: String::new(),
         term: 0,
+        in_doubt: false,
     }
 }

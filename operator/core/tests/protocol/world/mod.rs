@@ -241,7 +241,7 @@ impl World {
         for server in pods.values_mut().filter_map(|pod| pod.server.as_mut()) {
             server.heard = Moment::default();
         }
-        let operator = (self.operator.holder.clone(), memory);
+        let operator = (self.operator.holder.clone(), memory, self.operator.in_doubt);
         (pods, self.record.clone(), self.slice.clone(), operator)
     }
 

@@ -4,7 +4,7 @@ use super::World;
 use super::server::Mood;
 use redis_operator_core::decide::decide;
 use redis_operator_core::memory::Memory;
-use redis_operator_core::observed::{Answer, Container, Instance, Moment, Observed, Reach};
+use redis_operator_core::observed::{Answer, Container, Instance, Moment, Observed, Reach, Slice};
 use redis_operator_core::plan::{Plan, Step};
 use redis_operator_core::record::Found;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,8 @@ pub struct Operator {
     pub attached: BTreeMap<String, String>,
     /// Pods to which no usable connection can be had.
     pub withheld: BTreeSet<String>,
+    /// Nobody answered to its last write of the slice.
+    pub in_doubt: bool,
     since: BTreeMap<String, (String, Moment)>,
     last: BTreeMap<String, Answer>,
 }
@@ -69,7 +71,10 @@ impl World {
             record,
             instances,
             set_holder: self.set_holder.clone(),
-            slice: self.slice.clone(),
+            slice: self.slice.clone().map(|slice| Slice {
+                in_doubt: self.operator.in_doubt,
+                ..slice
+            }),
             memory: Memory {
                 settled: self.operator.memory.settled,
                 ..Memory::default()

@@ -13,14 +13,18 @@ impl World {
     pub fn step(&mut self, step: &Step, slice_version: u64) -> Pass {
         self.steps += 1;
         let fault = self.faults.remove(&self.steps);
+        let of_slice = matches!(step, Step::TouchSlice | Step::Publish(_));
+        let unanswered = of_slice && matches!(fault, Some(Fault::Fail | Fault::Unknown));
         if fault == Some(Fault::CrashBefore) {
             return Pass::Crashed;
         }
         if fault == Some(Fault::Fail) {
+            self.operator.in_doubt |= unanswered;
             return Pass::Failed;
         }
         self.check_before(step);
         let done = self.apply(step, slice_version);
+        self.operator.in_doubt |= unanswered;
         self.flow();
         self.check();
         match (fault, done) {
@@ -101,7 +105,9 @@ impl World {
             address,
             holder: self.operator.holder.clone(),
             term: term.unwrap_or_default(),
+            in_doubt: false,
         });
+        self.operator.in_doubt = false;
     }
 
     fn slice_is(&self, version: u64) -> Result<(), &'static str> {
