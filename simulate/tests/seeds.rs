@@ -15,6 +15,8 @@ const RARE: &[(&str, &str)] = &[
     (BREAK, "wait for the connection of the master that was promoted by hand"),
     (BREAK, "wait for the demoted master's connection"),
     (BREAK, "wait for the serving master"),
+    (BREAK, "wait for the master's connection"),
+    (LAST, "wait for a candidate"),
     (PROMOTION, "the claimed one is silent: elect again"),
     (PROMOTION, "the former master answers: end the promotion"),
     (CRASH, "let frozen members follow"),
@@ -33,6 +35,7 @@ const RARE: &[(&str, &str)] = &[
 ];
 const HAND: &str = "somebody has to type a command in at the right one of a few milliseconds";
 const BREAK: &str = "a connection has to break between its opening and its first use";
+const LAST: &str = "a master has to end while one that is never master alone has its last writes";
 const PROMOTION: &str = "the one that is promoted has to vanish, and nobody else, within a few milliseconds";
 const CRASH: &str = "the operator has to end between two steps of one plan of a rare kind";
 const PAUSE: &str = "everything has to be paused within the few milliseconds of a switchover";
