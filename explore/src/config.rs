@@ -22,6 +22,8 @@ pub enum Rule {
     SliceTells,
     /// Pods are deleted with the version that was seen.
     Delete,
+    /// A publication to which nobody answered leaves the slice in doubt.
+    Doubt,
 }
 
 /// What can go wrong.
@@ -81,6 +83,8 @@ pub struct Config {
     pub kinds: &'static [Fault],
     /// How often the lease changes hands while the former leader is still about to act.
     pub sessions: u8,
+    /// One publication of the leader may be held up on its way: nobody answers, and it arrives later.
+    pub held_up: bool,
     /// The former leader may still begin passes.
     pub late_passes: bool,
     /// Clients' writes.
@@ -157,11 +161,12 @@ impl Config {
     /// What it is, in words.
     pub fn about(&self) -> String {
         format!(
-            "{:?}, {} of {:?}, {} late operators, {} writes, {:?}{}",
+            "{:?}, {} of {:?}, {} late operators,{} {} writes, {:?}{}",
             self.beginning,
             self.faults,
             self.kinds,
             self.sessions,
+            if self.held_up { " a publication held up," } else { "" },
             self.writes,
             self.policy,
             if self.live { ", live" } else { "" }
@@ -177,6 +182,7 @@ impl Config {
             faults: 1,
             kinds: &[Fault::Crash, Fault::CrashKeeping],
             sessions: 0,
+            held_up: false,
             late_passes: false,
             writes: 2,
             ticks: &[6_100, 100_000],

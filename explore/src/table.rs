@@ -58,6 +58,20 @@ const WITHOUT_LEAVE: Config = Config {
     ..WITHOUT
 };
 
+const HELD_UP: Config = Config {
+    held_up: true,
+    faults: 2,
+    kinds: &[Fault::Cut],
+    cuts: &[0, 1],
+    ticks: &[6_100],
+    writes: 1,
+    ..LARGE
+};
+const WITHOUT_HELD_UP: Config = Config {
+    holds: false,
+    ..HELD_UP
+};
+
 const WITHOUT_LATE: Config = Config { holds: false, ..LATE };
 const WITHOUT_LATE_PASSES: Config = Config {
     holds: false,
@@ -188,6 +202,12 @@ pub const ALL: &[Config] = &[
         core: Some(Core::Touch),
         beginning: Beginning::Asking,
         ..WITHOUT_LATE
+    },
+    Config {
+        name: "no_doubt",
+        walks: true,
+        without: &[Rule::Doubt],
+        ..WITHOUT_HELD_UP
     },
     Config {
         name: "no_quorum",
@@ -344,6 +364,11 @@ pub const ALL: &[Config] = &[
         pods: 4,
         cuts: &[0, 1, 4, 5, 6, 7, 9, 10, 11],
         ..BROAD
+    },
+    Config {
+        name: "held up, cut",
+        broad: true,
+        ..HELD_UP
     },
     Config {
         name: "late, crash",

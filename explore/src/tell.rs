@@ -47,6 +47,8 @@ fn say(world: &World, action: Action) -> String {
             let step = world.ops[usize::from(k)].as_ref().and_then(|op| op.next());
             format!("operator {k} does: {}", step.map_or_else(String::new, words))
         }
+        Action::HoldUp => "the leader publishes; that is held up on its way, and nobody answers".to_owned(),
+        Action::Arrive => "the publication that was held up arrives".to_owned(),
         Action::Succeed => "the lease goes to the other operator; the former leader does not know yet".to_owned(),
         Action::Stop(k) => format!("operator {k} learns that it was succeeded, and stops"),
         Action::Restart => "FAULT: the operator dies, another one leads".to_owned(),

@@ -17,6 +17,8 @@ impl World {
             Action::Step(k) => {
                 self.step(usize::from(k), config);
             }
+            Action::HoldUp => self.hold_up(config),
+            Action::Arrive => self.arrive(),
             Action::Succeed => {
                 self.sessions += 1;
                 self.lead(1 - usize::from(self.leader));
@@ -163,6 +165,8 @@ impl World {
             }
         }
         self.hear();
+        // it replaces no other version than the one that was read
+        self.held_up.take_if(|it| it.slice.version != self.slice.version);
         // a holder applies the StatefulSet as soon as it has nothing better to do
         let holder = self.recorded().map(|record| crate::canon::number(&record.holder));
         let leads = self.ops[usize::from(self.leader)].as_ref().map(|op| op.holder);

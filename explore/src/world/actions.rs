@@ -12,6 +12,10 @@ pub enum Action {
     Pass(u8, [bool; 2]),
     /// An operator does the next step of its plan.
     Step(u8),
+    /// The leader's next step, a publication, is held up on its way, and nobody answers.
+    HoldUp,
+    /// It arrives.
+    Arrive,
     /// The lease changes hands; the former leader does not know yet.
     Succeed,
     /// The former leader stops.
@@ -88,7 +92,13 @@ impl Action {
         !self.is_fault()
             && !matches!(
                 self,
-                Self::Write(_) | Self::Scale(_) | Self::Change | Self::TakeBack | Self::Ask | Self::Succeed
+                Self::Write(_)
+                    | Self::HoldUp
+                    | Self::Scale(_)
+                    | Self::Change
+                    | Self::TakeBack
+                    | Self::Ask
+                    | Self::Succeed
             )
     }
 
@@ -110,6 +120,11 @@ impl World {
     pub fn actions(&self, config: &Config) -> Vec<Action> {
         let mut all = Vec::with_capacity(32);
         self.operators(config, &mut all);
+        if self.held_up.is_some() {
+            all.push(Action::Arrive);
+        } else if self.may_hold_up && self.publishes().is_some() {
+            all.push(Action::HoldUp);
+        }
         self.replication(config, &mut all);
         self.kubelets(&mut all);
         if self.writes < config.writes {

@@ -21,7 +21,7 @@ pub use server::{Link, Proc};
 
 use crate::canon::Doc;
 use crate::config::Config;
-use redis_operator_core::record::Record;
+use redis_operator_core::record::{Process, Record};
 use std::sync::Arc;
 
 /// Pods, at most.
@@ -60,6 +60,15 @@ pub struct Published {
     pub version: u16,
 }
 
+/// A publication on its way.
+#[derive(Clone, Debug)]
+pub struct HeldUp {
+    /// Whom it names.
+    pub master: Process,
+    /// The slice as it would be, with the version that it replaces.
+    pub slice: Published,
+}
+
 /// The world at one moment.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -69,6 +78,10 @@ pub struct World {
     pub record: Option<Arc<Doc<Record>>>,
     /// The slice.
     pub slice: Published,
+    /// A publication that nobody answered, and that arrives unless the slice is written first.
+    pub held_up: Option<HeldUp>,
+    /// There may be one yet.
+    pub may_hold_up: bool,
     /// Pods that the user wants.
     pub wanted: u8,
     /// The number of the spec that the user wants.

@@ -82,7 +82,16 @@ impl World {
         (config.policy as u8, config.mask(), config.wish()).hash(&mut hash);
         (self.gone, self.wanted, self.spec, self.asked, self.set_holder, self.now).hash(&mut hash);
         (op.known.as_ref().map(|doc| doc.hash), op.memory.hash).hash(&mut hash);
-        (op.holder, op.slice, op.connections, op.found, op.heard, op.last).hash(&mut hash);
+        (
+            op.holder,
+            op.slice,
+            op.in_doubt,
+            op.connections,
+            op.found,
+            op.heard,
+            op.last,
+        )
+            .hash(&mut hash);
         Some(hash.finish())
     }
 
@@ -256,7 +265,7 @@ fn slice_of(op: &Op) -> Option<Slice> {
         address: (target != 0).then(|| name('a', target)),
         holder: name('h', holder),
         term,
-        in_doubt: false,
+        in_doubt: op.in_doubt,
     })
 }
 

@@ -62,6 +62,8 @@ pub struct Op {
     pub must_read: bool,
     /// The slice as it read or wrote it last.
     pub slice: Published,
+    /// Nobody answered to its last publication.
+    pub in_doubt: bool,
     /// By place.
     pub connections: [Connection; SLOTS],
     /// By place: how it was found.
@@ -112,6 +114,7 @@ impl World {
             known: None,
             must_read: true,
             slice: self.slice,
+            in_doubt: false,
             connections: [Connection::default(); SLOTS],
             found: [Found::Silent(false); SLOTS],
             heard: [now; SLOTS],

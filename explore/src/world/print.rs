@@ -3,7 +3,7 @@
 use super::operator::{Found, Op};
 use super::server::Link;
 use super::{PODS, Published, SLOTS, Slot, World};
-use crate::canon::Canon;
+use crate::canon::{Canon, number};
 use crate::config::Config;
 
 pub(super) fn fingerprint(world: &World, config: &Config) -> u64 {
@@ -16,6 +16,11 @@ pub(super) fn fingerprint(world: &World, config: &Config) -> u64 {
         print_slot(&mut canon, slot);
     }
     slice(&mut canon, &world.slice);
+    canon.word(u64::from(world.may_hold_up));
+    if let Some(held_up) = &world.held_up {
+        slice(&mut canon, &held_up.slice);
+        canon.name('r', number(&held_up.master.run_id));
+    }
     canon.name('h', world.set_holder);
     canon.word(
         u64::from(world.asked) << 24
@@ -137,7 +142,7 @@ fn operator(canon: &mut Canon, world: &World, k: usize, op: &Op, config: &Config
         canon.term(op.known.as_ref().map_or(0, |doc| doc.value.term));
         return plan(canon, op);
     }
-    canon.word(u64::from(op.must_read) << 1 | u64::from(world.is_fresh(k)));
+    canon.word(u64::from(op.in_doubt) << 2 | u64::from(op.must_read) << 1 | u64::from(world.is_fresh(k)));
     (canon.seqs[1], canon.terms[1]) = match &op.known {
         Some(doc) if !world.is_fresh(k) => {
             canon.doc(doc);

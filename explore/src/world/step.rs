@@ -86,9 +86,54 @@ impl World {
         }
         let slice = self.slice;
         if let Some(op) = self.ops[k].as_mut() {
-            op.slice = slice;
+            (op.slice, op.in_doubt) = (slice, false);
         }
         true
+    }
+
+    /// Whom the leader's next step publishes.
+    pub fn publishes(&self) -> Option<&Process> {
+        match self.ops[usize::from(self.leader)].as_ref()?.next()? {
+            Step::Publish(master) => Some(master),
+            _ => None,
+        }
+    }
+
+    /// The leader's publication is not answered; everything is read again.
+    pub fn hold_up(&mut self, config: &Config) {
+        let master = self.publishes().cloned();
+        let Some((op, master)) = self.ops[usize::from(self.leader)].as_mut().zip(master) else {
+            return;
+        };
+        let slice = super::Published {
+            target: number(&master.uid),
+            holder: op.holder,
+            term: op.known.as_ref().map_or(0, |doc| doc.value.term),
+            ..op.slice
+        };
+        (op.in_doubt, op.must_read) = (!config.out(Rule::Doubt), true);
+        op.advance(false);
+        self.held_up = Some(super::HeldUp { master, slice });
+        self.may_hold_up = false;
+    }
+
+    /// What was held up is served.
+    pub fn arrive(&mut self) {
+        let Some(super::HeldUp { master, slice }) = self.held_up.take() else {
+            return;
+        };
+        if !self.is_named(&master) {
+            self.broken = Some("PUBLISHED: one that the record does not name");
+        }
+        self.slice = super::Published {
+            exists: true,
+            version: self.draw(),
+            ..slice
+        };
+        match self.at(self.slice.target).filter(|i| *i < super::PODS) {
+            Some(i) => self.slot_mut(i).published = true,
+            None => self.slice.target = 0, // owned by its pod: without that it is collected at once
+        }
     }
 
     /// The record names it as the one to publish.
