@@ -96,7 +96,7 @@ fn selectors_find_the_operator_and_bindings_its_account() {
         .into_iter()
         .chain(of_kind("RoleBinding"))
         .collect();
-    assert_eq!(bindings.len(), 3);
+    assert_eq!(bindings.len(), 4);
     for binding in bindings {
         assert_eq!(binding["subjects"][0]["name"], account["metadata"]["name"]);
         assert_eq!(binding["subjects"][0]["namespace"], account["metadata"]["namespace"]);
@@ -117,7 +117,7 @@ fn what_is_cluster_wide_is_named_after_the_group() {
 #[test]
 fn the_operator_may_do_what_it_does_and_no_more() {
     let roles = of_kind("ClusterRole").into_iter().chain(of_kind("Role"));
-    let names = ["redis-operator", "redis-operator.dev"];
+    let names = ["redis-operator", "redis-operator.dev", "redis-operator.dev-nodes"];
     let own = roles.filter(|role| names.iter().any(|name| role["metadata"]["name"] == *name));
     let words = |list: &Value| {
         let words = list.as_array().unwrap().iter().map(|it| it.as_str().unwrap());
@@ -140,11 +140,13 @@ fn the_operator_may_do_what_it_does_and_no_more() {
             "endpointslices/restricted create",
             "endpoints delete",
             "pods list,watch,patch,delete",
-            "nodes list,watch",
             "events create,patch",
             "events list",
+            "nodes list,watch",
             "leases get,update",
+            "secrets get",
             "leases create",
+            "secrets create",
             "leases get",
         ]
     );
