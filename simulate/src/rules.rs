@@ -33,6 +33,8 @@ pub enum Rule {
     CutPredecessors,
     /// The record is read again where a successor may have written it.
     ReadAgain,
+    /// A write of the slice to which nobody answered leaves it in doubt.
+    Doubt,
     /// One of the decisions.
     #[cfg(feature = "rules-out")]
     Core(Core),
@@ -100,7 +102,13 @@ const SHELL: &[Line] = &[
         Rule::ReadAgain,
         "read-again",
         "read_first",
-        "the record is read again after a connection was opened, and where the slice is another holder's",
+        "the record is read again after a connection was opened, and where the slice is not settled",
+    ),
+    (
+        Rule::Doubt,
+        "doubt",
+        "no_doubt",
+        "after a write of the slice to which nobody answered it is written before anything else",
     ),
 ];
 

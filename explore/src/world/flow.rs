@@ -2,6 +2,7 @@
 
 use super::server::{Link, count, first, position};
 use super::{SLOTS, World};
+use crate::canon::number;
 use crate::config::{Config, Rule};
 
 /// `repl-timeout`, in microseconds.
@@ -184,16 +185,28 @@ impl World {
                 self.slot_mut(j).ghost = None;
             }
         }
-        let quorum = self.recorded().map_or(0, |record| record.quorum);
+        let named = self.recorded().and_then(|record| {
+            let master = record.master.as_ref()?;
+            Some((number(&master.run_id), u8::try_from(record.quorum).unwrap_or(u8::MAX)))
+        });
         let mut waited = 0;
         for m in 0..SLOTS {
-            let Some(it) = self.proc(m).filter(|it| it.master && !it.hung && quorum > 0) else {
+            // of a master that was replaced it says nothing: what is asked there is the last one that was meant for it
+            let quorum = match (self.proc(m), named) {
+                (Some(it), Some((run, quorum))) if it.master && it.run == run => quorum,
+                (Some(it), _) if it.master => it.quorum,
+                _ => 0,
+            };
+            if self.proc(m).is_some_and(|it| it.quorum != quorum) {
+                self.proc_mut(m).quorum = quorum;
+            }
+            let Some(it) = self.proc(m).filter(|it| !it.hung && quorum > 0) else {
                 continue;
             };
             for write in (1..=self.writes).filter(|w| it.took >> w & 1 == 1) {
                 let at = position(it.data, write).map(|at| at + it.offset - count(it.data));
                 let got = it.acks.iter().filter(|ack| at.is_some_and(|at| **ack > at)).count();
-                if got >= usize::try_from(quorum).unwrap_or(SLOTS) {
+                if got >= usize::from(quorum) {
                     waited |= 1 << write;
                 }
             }

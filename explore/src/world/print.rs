@@ -121,7 +121,7 @@ fn print_slot(canon: &mut Canon, slot: &Slot) {
     canon.word(bytes(&[it.forked, it.offset, it.guard, it.lag]));
     canon.word(bytes(&it.acks));
     canon.word(it.data);
-    canon.word(u64::from(it.took));
+    canon.word(u64::from(it.quorum) << 16 | u64::from(it.took));
     canon.name('u', it.user);
     canon.names('u', &it.users);
 }

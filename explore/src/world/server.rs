@@ -62,6 +62,8 @@ pub struct Proc {
     pub late: [bool; SLOTS],
     /// Writes that it took from clients.
     pub took: u16,
+    /// What WAIT needs on it: the E of the record as long as that names it.
+    pub quorum: u8,
 }
 
 impl Proc {
@@ -91,6 +93,7 @@ impl Proc {
             acks: [0; SLOTS],
             late: [false; SLOTS],
             took: 0,
+            quorum: 0,
         }
     }
 

@@ -203,7 +203,8 @@ impl Cluster {
                 Ok(())
             }
             other => {
-                self.held().slice_in_doubt |= !matches!(other, Response::Conflict);
+                let doubts = self.handle.lock().doubts;
+                self.held().slice_in_doubt |= doubts && !matches!(other, Response::Conflict);
                 self.forget();
                 Err(failed("the slice", &other))
             }

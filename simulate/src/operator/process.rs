@@ -93,7 +93,7 @@ impl World {
         }
         let list = self.api.list();
         let (now, verbose) = (self.now, self.verbose);
-        let reads_again = self.settings.holds(Rule::ReadAgain);
+        let (reads_again, doubts) = (self.settings.holds(Rule::ReadAgain), self.settings.holds(Rule::Doubt));
         let operator = &mut self.operators[number];
         operator.alive = true;
         operator.paused = false;
@@ -103,7 +103,7 @@ impl World {
         {
             let mut side = operator.handle.lock();
             side.verbose = verbose;
-            side.reads_again = reads_again;
+            (side.reads_again, side.doubts) = (reads_again, doubts);
             for change in list {
                 side.cache.apply(change);
             }

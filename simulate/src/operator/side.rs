@@ -154,6 +154,8 @@ pub(super) struct Side {
     pub(super) verbose: bool,
     /// Reads with a quorum do so: a rule that can be taken out.
     pub(super) reads_again: bool,
+    /// A write of the slice without an answer leaves it in doubt.
+    pub(super) doubts: bool,
     pub(super) holder: String,
     pub(super) cache: Cache,
     pub(super) posts: BTreeMap<String, Post>,

@@ -282,6 +282,12 @@ fn e19_one_that_is_ahead_and_has_nothing_gives_way() {
 /// It forked where the recorded master did, and others are in that one's history.
 #[test]
 fn e30_a_rival_from_the_same_fork_is_not_adopted_while_others_hold_the_recorded_history() {
+    for in_reach in [false, true] {
+        is_not_adopted(in_reach);
+    }
+}
+
+fn is_not_adopted(in_reach: bool) {
     let mut world = World::healthy(4);
     world.kill(0);
     world.until(|world| world.published().is_some_and(|it| it != 0));
@@ -296,6 +302,9 @@ fn e30_a_rival_from_the_same_fork_is_not_adopted_while_others_hold_the_recorded_
     let uid = world.pod(rival).uid.clone();
     world.operator.attached.remove(&uid);
     world.kill(master);
+    if in_reach {
+        world.operator.withheld.clear();
+    }
     world.settle_for(Duration::from_secs(20));
     assert_ne!(world.published(), Some(rival), "{}", world.story());
     assert_ne!(world.record().reason, "Adopted");

@@ -218,3 +218,21 @@ fn b07_what_is_no_info_is_named() {
         Err(Unreadable::Missing("run_id"))
     );
 }
+
+/// Both the flag of a rewrite that runs and that of one that waits for its turn; without the file neither means anything.
+#[test]
+fn an_append_only_file_is_written_anew_where_there_is_one() {
+    let rewriting = |lines: &str| Replication::parse(&format!("{MASTER}{lines}")).unwrap().rewriting;
+    assert!(rewriting(
+        "aof_enabled:1\naof_rewrite_in_progress:1\naof_rewrite_scheduled:0\n"
+    ));
+    assert!(rewriting(
+        "aof_enabled:1\naof_rewrite_in_progress:0\naof_rewrite_scheduled:1\n"
+    ));
+    assert!(!rewriting(
+        "aof_enabled:1\naof_rewrite_in_progress:0\naof_rewrite_scheduled:0\n"
+    ));
+    assert!(!rewriting(
+        "aof_enabled:0\naof_rewrite_in_progress:1\naof_rewrite_scheduled:1\n"
+    ));
+}

@@ -14,6 +14,7 @@ mod complete;
 mod crash;
 mod data;
 mod detect;
+mod edges;
 mod elect;
 mod election;
 mod evidence;
