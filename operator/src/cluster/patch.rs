@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// A compare-and-set on the seq, and on the very resource. Where there is nothing yet, nothing may have come meanwhile.
+/// A compare-and-set on the seq, and on the very resource. Where there is nothing yet, nothing may have come meanwhile. Seqs
+/// begin again where a record was lost: term and holder tell what this replaces from what came after.
 pub(super) fn patch(uid: &str, has_status: bool, before: Option<&Value>, record: &Value) -> Vec<Value> {
     let same = json!({"op": "test", "path": "/metadata/uid", "value": uid});
     if !has_status {
@@ -25,6 +26,12 @@ pub(super) fn patch(uid: &str, has_status: bool, before: Option<&Value>, record:
         json!({"op": "test", "path": "/status/record/seq", "value": seq}),
         json!({"op": "replace", "path": "/status/record", "value": record}),
     ];
+    let identity = ["term", "holder"].map(|field| Some((field, before.get(field)?)));
+    let tests = identity.into_iter().flatten().map(|(field, value)| {
+        let path = format!("/status/record/{field}");
+        json!({"op": "test", "path": path, "value": value})
+    });
+    all.splice(2..2, tests);
     all.extend(safer_wait(before, record));
     all
 }
@@ -71,6 +78,19 @@ mod tests {
         for (uid, seq) in [("u", 7), ("another", 6)] {
             let mut redis = json!({ "metadata": { "uid": uid }, "status": { "record": { "seq": seq } } });
             assert!(json_patch::patch(&mut redis, &patch).is_err());
+        }
+    }
+
+    /// It was lost, and another one has come as far since.
+    #[test]
+    fn f05_a_write_that_is_late_replaces_no_record_of_another_term_or_holder() {
+        let record = |term: u64, holder: &str, seq: u64| json!({ "seq": seq, "term": term, "holder": holder });
+        let patch = patch("u", true, Some(&record(1, "a", 6)), &record(1, "b", 7));
+        let patch: json_patch::Patch = serde_json::from_value(Value::Array(patch)).unwrap();
+        for (term, holder, fits) in [(1, "a", true), (2, "a", false), (1, "b", false)] {
+            let status = json!({ "record": record(term, holder, 6) });
+            let mut redis = json!({ "metadata": { "uid": "u" }, "status": status });
+            assert_eq!(json_patch::patch(&mut redis, &patch).is_ok(), fits, "{term} {holder}");
         }
     }
 }

@@ -95,8 +95,8 @@ pub enum Request {
     Pods(BTreeMap<String, String>),
     /// GET of the slice.
     Slice,
-    /// JSON patch of the record; whether there was one before.
-    WriteRecord(Arc<Record>, bool),
+    /// JSON patch of the record, and the one that it replaces.
+    WriteRecord(Arc<Record>, Option<Arc<Record>>),
     /// PUT, or POST where it has no version.
     PutSlice(Box<EndpointSlice>),
     /// Patch of a pod's metadata with uid and version.
@@ -247,7 +247,7 @@ impl World {
                 Response::Pods(asked.iter().filter_map(found).collect())
             }
             Request::Slice => Response::Slice(self.api.slice.clone()),
-            Request::WriteRecord(record, before) => self.write_record(record, before),
+            Request::WriteRecord(record, before) => self.write_record(record, before.as_deref()),
             Request::PutSlice(slice) => self.put_slice(*slice),
             Request::Label(name, uid, version, label) => self.label(&name, &uid, &version, label),
             Request::DeletePod(name, uid, version) => match self.api.pods.get(&name) {
@@ -282,12 +282,14 @@ impl World {
         }
     }
 
-    fn write_record(&mut self, record: Arc<Record>, before: bool) -> Response {
-        let seq = self.api.redis.record.as_ref().map(|record| record.seq);
-        let fits = if before {
-            seq == record.seq.checked_sub(1)
-        } else {
-            seq.is_none()
+    fn write_record(&mut self, record: Arc<Record>, before: Option<&Record>) -> Response {
+        let stored = self.api.redis.record.as_deref();
+        let fits = match (before, stored) {
+            (Some(before), Some(stored)) => {
+                Some(stored.seq) == record.seq.checked_sub(1)
+                    && (stored.term, &stored.holder) == (before.term, &before.holder)
+            }
+            (before, stored) => before.is_none() && stored.is_none(),
         };
         if !fits && self.settings.holds(Rule::RecordVersion) {
             return Response::Conflict;

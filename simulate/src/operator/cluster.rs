@@ -233,7 +233,7 @@ fn stale(done: &Response) -> Done {
 impl Api for Cluster {
     async fn write_record(&self, record: &Record) -> Done {
         let record = Arc::new(record.clone());
-        let before = self.held().record.as_ref().is_some_and(|known| known.value.is_some());
+        let before = self.held().record.as_ref().and_then(|known| known.value.clone());
         match self.handle.api(Request::WriteRecord(Arc::clone(&record), before)).await {
             Response::Done => {
                 let mut held = self.held();
