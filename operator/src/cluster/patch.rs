@@ -21,17 +21,12 @@ pub(super) fn patch(uid: &str, has_status: bool, before: Option<&Value>, record:
         ];
     };
     let seq = number(record, "seq").saturating_sub(1);
-    let mut all = vec![
-        same,
-        json!({"op": "test", "path": "/status/record/seq", "value": seq}),
-        json!({"op": "replace", "path": "/status/record", "value": record}),
-    ];
-    let identity = ["term", "holder"].map(|field| Some((field, before.get(field)?)));
-    let tests = identity.into_iter().flatten().map(|(field, value)| {
+    let mut all = vec![same, json!({"op": "test", "path": "/status/record/seq", "value": seq})];
+    all.extend(["term", "holder"].into_iter().filter_map(|field| {
         let path = format!("/status/record/{field}");
-        json!({"op": "test", "path": path, "value": value})
-    });
-    all.splice(2..2, tests);
+        Some(json!({"op": "test", "path": path, "value": before.get(field)?}))
+    }));
+    all.push(json!({"op": "replace", "path": "/status/record", "value": record}));
     all.extend(safer_wait(before, record));
     all
 }

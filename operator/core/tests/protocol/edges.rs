@@ -3,7 +3,7 @@
 use crate::world::{Disk, World, answer_mut, pod_name, reasons};
 use redis_operator_core::decide::decide;
 use redis_operator_core::observed::{Observed, Slice};
-use redis_operator_core::plan::{Reason, Step};
+use redis_operator_core::plan::{Plan, Reason, Step};
 use redis_operator_core::record::Phase;
 use redis_operator_core::replication::Role;
 use std::time::Duration;
@@ -26,12 +26,15 @@ fn two_masters(followed: bool) -> Observed {
     seen
 }
 
+fn demotes(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| matches!(step, Step::Demote(_)))
+}
+
 #[test]
 fn e19_one_that_is_ahead_and_followed_by_nobody_gives_way_to_a_master_that_serves() {
     for followed in [false, true] {
         let plan = decide(&two_masters(followed));
-        let demotes = plan.steps.iter().any(|step| matches!(step, Step::Demote(_)));
-        assert_eq!(demotes, !followed, "{plan:?}");
+        assert_eq!(demotes(&plan), !followed, "{plan:?}");
         assert_eq!(reasons(&plan).contains(&Reason::TwoMasters), followed, "{plan:?}");
     }
 }
@@ -41,8 +44,10 @@ fn e19_one_that_is_ahead_and_has_nothing_gives_way_whoever_follows_it() {
     let mut seen = two_masters(true);
     answer_mut(&mut seen, 1).replication.keys = 0;
     let plan = decide(&seen);
-    let demotes = plan.steps.iter().any(|step| matches!(step, Step::Demote(_)));
-    assert!(demotes && !reasons(&plan).contains(&Reason::TwoMasters), "{plan:?}");
+    assert!(
+        demotes(&plan) && !reasons(&plan).contains(&Reason::TwoMasters),
+        "{plan:?}"
+    );
 }
 
 #[test]

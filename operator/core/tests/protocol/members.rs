@@ -207,7 +207,7 @@ fn f16_the_published_address_follows_its_pod() {
 fn f14_a_new_holder_writes_into_an_unsettled_slice_before_anything_else() {
     let recorded = |world: &World| world.record().master.map(|master| master.pod);
     let mut world = (1..20)
-        .map(crashed)
+        .map(|step| faulty(step, Fault::CrashBefore))
         .find(|world| recorded(world) != world.published().map(pod_name))
         .expect("a new master is recorded before it is published");
     let promoted = (0..3).find(|ordinal| Some(pod_name(*ordinal)) == recorded(&world));
@@ -216,11 +216,11 @@ fn f14_a_new_holder_writes_into_an_unsettled_slice_before_anything_else() {
     assert_eq!(whys[..2], ["take the record over", "touch the slice"], "{whys:?}");
 }
 
-/// A master has ended, and before this step the operator that replaces it.
-fn crashed(step: u64) -> World {
+/// A master has ended, and this step of its replacement goes wrong.
+fn faulty(step: u64, fault: Fault) -> World {
     let mut world = World::healthy(3);
     let at = world.steps + step;
-    world.faults.insert(at, Fault::CrashBefore);
+    world.faults.insert(at, fault);
     world.kill(0);
     while world.steps < at {
         world.pass_only();
@@ -235,7 +235,8 @@ fn crashed(step: u64) -> World {
 fn f14_after_a_publication_without_an_answer_the_slice_is_written_before_anything_else() {
     for fault in [Fault::Fail, Fault::Unknown] {
         let mut world = (1..30)
-            .find_map(|step| unanswered(step, fault))
+            .map(|step| faulty(step, fault))
+            .find(|world| world.operator.in_doubt)
             .expect("one of the steps is the publication");
         let (version, steps) = (world.slice_version, world.steps);
         let plan = world.pass_only();
@@ -247,19 +248,6 @@ fn f14_after_a_publication_without_an_answer_the_slice_is_written_before_anythin
         world.assert_healthy();
         assert_ne!(world.published(), Some(0));
     }
-}
-
-/// A master has ended, and this step, which nobody answers, publishes the one that replaces it; if it does.
-fn unanswered(step: u64, fault: Fault) -> Option<World> {
-    let mut world = World::healthy(3);
-    let at = world.steps + step;
-    world.faults.insert(at, fault);
-    world.kill(0);
-    while world.steps < at {
-        world.pass_only();
-        world.tick(Duration::from_millis(100));
-    }
-    world.operator.in_doubt.then_some(world)
 }
 
 /// A publication that began under the record that was lost may still be on its way, and terms tell it apart.
