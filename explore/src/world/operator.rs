@@ -87,6 +87,21 @@ impl Op {
         (self.found[i], self.heard[i], self.last[i]) = (Found::Silent(false), now, Last::default());
     }
 
+    /// The slice as it would write it, with the version that this replaces.
+    pub fn writes(&self, target: u16) -> Published {
+        Published {
+            target,
+            holder: self.holder,
+            term: self.term(),
+            ..self.slice
+        }
+    }
+
+    /// Of the record as it knows it.
+    pub fn term(&self) -> u64 {
+        self.known.as_ref().map_or(0, |doc| doc.value.term)
+    }
+
     /// The next step.
     pub fn next(&self) -> Option<&Step> {
         let held = self.plan.as_ref()?;

@@ -139,7 +139,7 @@ fn operator(canon: &mut Canon, world: &World, k: usize, op: &Op, config: &Config
     }
     // a former leader that begins no pass any more needs nothing but its plan, and the term that it would write into the slice
     if usize::from(world.leader) != k && !config.late_passes {
-        canon.term(op.known.as_ref().map_or(0, |doc| doc.value.term));
+        canon.term(op.term());
         return plan(canon, op);
     }
     canon.word(u64::from(op.in_doubt) << 2 | u64::from(op.must_read) << 1 | u64::from(world.is_fresh(k)));

@@ -68,27 +68,26 @@ impl World {
         if op.slice.version != self.slice.version && !config.out(Rule::Slice) {
             return false;
         }
-        let holder = op.holder;
-        let term = op.known.as_ref().map_or(0, |doc| doc.value.term);
-        let version = self.draw();
-        // owned by its pod: without that it is collected at once
-        let target = target.unwrap_or(self.slice.target);
-        let exists = (0..super::PODS).any(|i| self.slots[i].uid == target);
-        self.slice = super::Published {
-            exists: true,
-            target: if exists { target } else { 0 },
-            holder,
-            term,
-            version,
-        };
-        if let Some(i) = self.at(self.slice.target) {
-            self.slot_mut(i).published = true;
-        }
+        self.put_slice(op.writes(target.unwrap_or(self.slice.target)));
         let slice = self.slice;
         if let Some(op) = self.ops[k].as_mut() {
             (op.slice, op.in_doubt) = (slice, false);
         }
         true
+    }
+
+    /// The API server takes it. Owned by its pod: without that it is collected at once.
+    fn put_slice(&mut self, slice: super::Published) {
+        let owner = self.at(slice.target).filter(|i| *i < super::PODS);
+        self.slice = super::Published {
+            exists: true,
+            target: owner.map_or(0, |_| slice.target),
+            version: self.draw(),
+            ..slice
+        };
+        if let Some(i) = owner {
+            self.slot_mut(i).published = true;
+        }
     }
 
     /// Whom the leader's next step publishes.
@@ -105,12 +104,7 @@ impl World {
         let Some((op, master)) = self.ops[usize::from(self.leader)].as_mut().zip(master) else {
             return;
         };
-        let slice = super::Published {
-            target: number(&master.uid),
-            holder: op.holder,
-            term: op.known.as_ref().map_or(0, |doc| doc.value.term),
-            ..op.slice
-        };
+        let slice = op.writes(number(&master.uid));
         (op.in_doubt, op.must_read) = (!config.out(Rule::Doubt), true);
         op.advance(false);
         self.held_up = Some(super::HeldUp { master, slice });
@@ -125,15 +119,7 @@ impl World {
         if !self.is_named(&master) {
             self.broken = Some("PUBLISHED: one that the record does not name");
         }
-        self.slice = super::Published {
-            exists: true,
-            version: self.draw(),
-            ..slice
-        };
-        match self.at(self.slice.target).filter(|i| *i < super::PODS) {
-            Some(i) => self.slot_mut(i).published = true,
-            None => self.slice.target = 0, // owned by its pod: without that it is collected at once
-        }
+        self.put_slice(slice);
     }
 
     /// The record names it as the one to publish.
