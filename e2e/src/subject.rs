@@ -10,6 +10,7 @@ use crate::space::{Space, call, until};
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::runtime::wait::await_condition;
 use redis_operator_core::api::Redis;
@@ -35,6 +36,8 @@ pub struct Subject {
     pub name: String,
     /// How many read from its replicas in a trial.
     pub readers: usize,
+    /// The reason for which its condition `Ready` may be false although it is whole.
+    excused: Option<&'static str>,
 }
 
 /// A resource that is whole: master published, every wanted replica a full member, labels and slice in agreement.
@@ -71,12 +74,21 @@ impl Subject {
             space: space.clone(),
             name: name.to_owned(),
             readers: READERS,
+            excused: None,
         }
     }
 
     /// Without readers in its trials: behind `-replica` are pods alone that Kubernetes calls ready.
     pub fn unread(self) -> Self {
         Self { readers: 0, ..self }
+    }
+
+    /// Whole also while its condition `Ready` is false for this reason.
+    pub fn excused(self, reason: &'static str) -> Self {
+        Self {
+            excused: Some(reason),
+            ..self
+        }
     }
 
     /// The resource as it is now.
@@ -120,7 +132,11 @@ impl Subject {
 
     async fn whole(&self) -> Result<Settled> {
         let redis = self.get().await?;
-        ensure!(is(&redis, "Ready"), "not Ready: {}", conditions(&redis));
+        ensure!(
+            is(&redis, "Ready") || self.excused.is_some_and(|reason| is_false_for(&redis, "Ready", reason)),
+            "not Ready: {}",
+            conditions(&redis)
+        );
         let record = record(&redis)?;
         ensure!(record.phase == Phase::Steady, "phase {:?}", record.phase);
         let wanted = usize::try_from(redis.spec.replicas)?;
@@ -273,11 +289,18 @@ pub fn record(redis: &Redis) -> Result<Record> {
 
 /// Whether a condition is true for the present spec.
 pub fn is(redis: &Redis, condition: &str) -> bool {
-    let status = redis.status.as_ref();
-    let mut conditions = status.iter().flat_map(|status| &status.conditions);
-    conditions.any(|found| {
-        found.type_ == condition && found.status == "True" && found.observed_generation == redis.metadata.generation
-    })
+    now(redis, condition).is_some_and(|found| found.status == "True")
+}
+
+/// Whether a condition is false for the present spec, and for this reason.
+fn is_false_for(redis: &Redis, condition: &str, reason: &str) -> bool {
+    now(redis, condition).is_some_and(|found| found.status == "False" && found.reason == reason)
+}
+
+/// A condition, if it is told of the present spec.
+fn now<'a>(redis: &'a Redis, condition: &str) -> Option<&'a Condition> {
+    let mut conditions = redis.status.as_ref()?.conditions.iter();
+    conditions.find(|found| found.type_ == condition && found.observed_generation == redis.metadata.generation)
 }
 
 /// All conditions in one line.

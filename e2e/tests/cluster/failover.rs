@@ -217,6 +217,7 @@ fn d15_a_sidecar_that_crash_loops_does_not_count() -> Result<()> {
     run("d15", Needs::Nodes, async |space| {
         let exporter = json!({ "exporter": { "image": operator::image(&space.cluster).await? } });
         let redis = space.apply("a", spec_with(3, exporter)).await?.unread();
+        let redis = redis.excused("ExporterFailing");
         redis.settled(START).await?;
         until("the sidecars to crash", SETTLE, async || {
             let pods = redis.pods().await?;

@@ -205,7 +205,7 @@ impl Operator {
         }
     }
 
-    /// Passes until nothing is left to do and that many members are full.
+    /// Passes until nothing is left to do and that many members are full, each with its label.
     pub(crate) async fn settle(&mut self, world: &World, members: usize) {
         self.until(world, "a settled set", |seen, plan| {
             plan.steps.is_empty() && plan.why.is_empty() && is_complete(seen, members)
@@ -250,9 +250,12 @@ pub(crate) fn record(seen: &Observed) -> Option<&Record> {
 }
 
 fn is_complete(seen: &Observed, members: usize) -> bool {
+    let labels = seen.instances.values().filter_map(|it| it.label.as_deref());
+    let labelled = labels.filter(|label| *label == names::ROLE_REPLICA).count();
     record(seen).is_some_and(|record| {
         let quorum = u32::try_from(members.div_ceil(2)).unwrap();
         let full = record.at(Stage::Full).count();
-        record.phase == Phase::Steady && (full, record.members.len(), record.quorum) == (members, members, quorum)
+        let counts = (full, labelled, record.members.len(), record.quorum);
+        record.phase == Phase::Steady && counts == (members, members, members, quorum)
     })
 }
