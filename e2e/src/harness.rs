@@ -51,13 +51,13 @@ pub fn run_within(limit: Duration, id: &str, needs: Needs, test: impl AsyncFnOnc
 /// the next test gets the same one if it succeeds.
 pub fn run_lent(id: &str, needs: Needs, test: impl AsyncFnOnce(&Subject) -> Result<()>) -> Result<()> {
     on_cluster(id, needs, async |cluster| {
-        let loan = lent::borrow(cluster, id).await?;
-        let redis = &loan.redis;
-        let outcome = judged(TEST_LIMIT, id, &redis.space, Box::pin(test(redis))).await;
+        let redis = lent::borrow(cluster, id).await?;
+        let outcome = judged(TEST_LIMIT, id, &redis.space, Box::pin(test(&redis))).await;
         if outcome.is_err() {
             redis.space.delete().await?;
+            return outcome;
         }
-        outcome
+        lent::give_back(&redis).await
     })
 }
 

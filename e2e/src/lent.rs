@@ -5,74 +5,76 @@ use crate::harness::spec;
 use crate::pod::{node, restarts};
 use crate::space::{Space, call};
 use crate::subject::{Settled, Subject};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, ListParams, PartialObjectMeta, Patch, PatchParams};
 use kube::{Resource, ResourceExt};
 use redis_operator_core::names;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::iter;
 use std::process;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Of its namespaces; there are as many that are not on their way out as tests that run at once.
 const PREFIX: &str = "e2e-lent-";
 /// Its name in there.
 const NAME: &str = "a";
+/// The label of a namespace with which no test is busy. Whoever takes it off first has it, for tests run in processes of
+/// their own.
+const FREE: &str = "e2e-free";
 /// A first start, images present, or the rest of what the last test has set in motion.
 const START: Duration = Duration::from_secs(60);
 
-/// The namespaces of those with which a test of this process is busy.
-static BUSY: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-
-/// A Redis that nobody else has meanwhile. Dropping it gives it back.
-pub(crate) struct Loan {
-    pub(crate) redis: Subject,
-}
-
-impl Loan {
-    /// None if another test is busy with it.
-    fn of(redis: Subject) -> Option<Self> {
-        let free = busy().insert(redis.space.name.clone());
-        free.then(|| Self { redis })
-    }
-}
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        busy().remove(&self.redis.space.name);
-    }
-}
-
-/// Names alone are in there: whoever panicked with it left nothing half done.
-fn busy() -> MutexGuard<'static, BTreeSet<String>> {
-    BUSY.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// One that an earlier test left behind if it is as good as new, else a new one.
-pub(crate) async fn borrow(cluster: &Cluster, id: &str) -> Result<Loan> {
-    let namespaces = Api::<Namespace>::all(cluster.client.clone());
-    for found in call(namespaces.list_metadata(&ListParams::default())).await?.items {
-        if !found.name_any().starts_with(PREFIX) || found.meta().deletion_timestamp.is_some() {
+/// One that an earlier test gave back if it is as good as new, else a new one. Nobody else has it until it is given back.
+pub(crate) async fn borrow(cluster: &Cluster, id: &str) -> Result<Subject> {
+    let free = ListParams::default().labels(FREE);
+    for found in call(namespaces(cluster).list_metadata(&free)).await?.items {
+        if found.meta().deletion_timestamp.is_some() || !take(cluster, &found).await? {
             continue;
         }
-        let Some(loan) = Loan::of(Subject::new(&Space::existing(cluster, &found.name_any()), NAME)) else {
-            continue;
-        };
-        match loan.redis.settled(START).await.and_then(|settled| as_new(&settled)) {
-            Ok(()) => return Ok(loan),
+        let redis = Subject::new(&Space::existing(cluster, &found.name_any()), NAME);
+        match redis.settled(START).await.and_then(|settled| as_new(&settled)) {
+            Ok(()) => return Ok(redis),
             Err(worn) => {
                 println!("a new one is lent from here on: {worn:#}");
-                loan.redis.space.delete().await?;
+                redis.space.delete().await?;
             }
         }
     }
     let name = format!("{PREFIX}{id}-{}", process::id());
-    let loan = Loan::of(Subject::new(&Space::existing(cluster, &name), NAME)).context("busy before it exists")?;
-    Space::create(cluster, &name).await?.apply(NAME, spec(3)).await?;
-    loan.redis.settled(START).await?;
-    Ok(loan)
+    let redis = Space::create(cluster, &name).await?.apply(NAME, spec(3)).await?;
+    redis.settled(START).await?;
+    Ok(redis)
+}
+
+/// The next test may have it.
+pub(crate) async fn give_back(redis: &Subject) -> Result<()> {
+    let free = json!({ "metadata": { "labels": { FREE: "" } } });
+    label(&redis.space.cluster, &redis.space.name, &free).await
+}
+
+/// Whether nobody was faster.
+async fn take(cluster: &Cluster, found: &PartialObjectMeta<Namespace>) -> Result<bool> {
+    let taken = json!({ "metadata": { "resourceVersion": found.resource_version(), "labels": { FREE: null } } });
+    match label(cluster, &found.name_any(), &taken).await {
+        Err(error) if error.downcast_ref().is_some_and(is_conflict) => Ok(false),
+        outcome => outcome.map(|()| true),
+    }
+}
+
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_conflict())
+}
+
+async fn label(cluster: &Cluster, name: &str, patch: &Value) -> Result<()> {
+    let namespaces = namespaces(cluster);
+    call(namespaces.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch))).await?;
+    Ok(())
+}
+
+fn namespaces(cluster: &Cluster) -> Api<Namespace> {
+    Api::all(cluster.client.clone())
 }
 
 /// Kubelet waits before it starts a container for the third time, and a test kills the master as a rule; whoever cuts a node
