@@ -34,9 +34,10 @@ fn runner() -> TestRunner {
         failure_persistence: None,
         ..Config::default()
     };
-    let mut seed = [0; 32];
+    let mut seed = [1; 16];
     seed[..4].copy_from_slice(&setting("LAWS_SEED", 1).to_le_bytes());
-    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
+    // chance of cryptographic strength takes twice the time of everything else
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::XorShift, &seed))
 }
 
 /// Generated once for all laws: that takes most of the time.
