@@ -26,6 +26,7 @@ mod program;
 pub mod reign;
 pub mod report;
 pub mod resp;
+mod rights;
 pub mod rolled;
 pub mod runs;
 pub mod session;

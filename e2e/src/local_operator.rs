@@ -1,8 +1,10 @@
 //! The operator's real binary as a process of the test, in the control plane's network, so that it can be ended or stopped
 //! at one of its fail points.
 
+use crate::cluster::Cluster;
 use crate::log::{self, Micros};
 use crate::program::{operator, program};
+use crate::rights;
 use crate::space::{self, Space, call};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -27,8 +29,13 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// So many logs are shown after a failure: the last case's operators.
 const SHOWN: usize = 4;
+/// What their names end with.
+const LOG: &str = "log";
 /// And so many of their last lines.
 const LINES: usize = 60;
+
+/// What the API server says of a right that somebody does not have.
+const REFUSED: &str = "is forbidden: User";
 
 /// A running operator that serves one namespace. Dropping it ends it.
 pub struct LocalOperator {
@@ -78,18 +85,23 @@ impl Rule {
 /// SIGKILL.
 const KILLED: i32 = 9;
 
+/// Creates a namespace in which operators can be started: each serves it alone, with rights in nothing else.
+pub async fn space(cluster: &Cluster, name: &str) -> Result<Space> {
+    let space = Space::create(cluster, name).await?;
+    fs::create_dir_all(folder(&space))?;
+    rights::narrow(&space, &kubeconfig(&space)).await?;
+    Ok(space)
+}
+
 impl LocalOperator {
-    /// Starts one. Its name is the first part of its holder's; `fail_point` is `NAME:kill` or `NAME:stop`.
+    /// Starts one in a namespace that [`space`] created. Its name is the first part of its holder's; `fail_point` is `NAME:kill` or `NAME:stop`.
     pub fn start(space: &Space, name: &str, fail_point: Option<&str>) -> Result<Self> {
         Self::start_without(None, space, name, fail_point)
     }
 
     /// Starts one that is without a rule: another binary, for the operator's has no such switch.
     pub fn start_without(without: Option<Rule>, space: &Space, name: &str, fail_point: Option<&str>) -> Result<Self> {
-        let local = space.cluster.local()?;
-        let folder = folder(space);
-        fs::create_dir_all(&folder)?;
-        let log = folder.join(format!("{name}.log"));
+        let log = folder(space).join(format!("{name}.{LOG}"));
         let mut command = match without {
             None => Command::new(operator()?),
             Some(_) => Command::new(program(
@@ -100,7 +112,7 @@ impl LocalOperator {
         if let Some(rule) = without {
             command.env("REDIS_OPERATOR_WITHOUT", rule.name());
         }
-        command.env("KUBECONFIG", local.kubeconfig());
+        command.env("KUBECONFIG", kubeconfig(space));
         command.args([
             "--watch-namespace",
             &space.name,
@@ -234,30 +246,47 @@ impl Drop for LocalOperator {
     }
 }
 
-/// Where the logs of a namespace's operators are, those included that have ended.
+/// Where the logs of a namespace's operators are, those included that have ended, and their kubeconfig.
 fn folder(space: &Space) -> PathBuf {
     env::temp_dir().join(&space.name)
 }
 
+/// How they reach the API server.
+fn kubeconfig(space: &Space) -> PathBuf {
+    folder(space).join("kubeconfig")
+}
+
 /// The last lines that each of a namespace's operators logged, the last ones that were started only.
 pub fn logs(space: &Space) -> Result<String> {
+    let all = all_logs(space)?;
+    let last = all.iter().skip(all.len().saturating_sub(SHOWN));
+    let shown = last.map(|(file, log)| {
+        let skipped = log.lines().count().saturating_sub(LINES);
+        let lines: Vec<_> = log.lines().skip(skipped).collect();
+        format!("--- {}\n{}\n", file.display(), lines.join("\n"))
+    });
+    Ok(shown.collect())
+}
+
+/// Removes all of that, if the rights were enough for what was done.
+pub fn forget(space: &Space) -> Result<()> {
+    for (file, log) in all_logs(space)? {
+        let refused = log.lines().find(|line| line.contains(REFUSED));
+        ensure!(refused.is_none(), "{}: {refused:?}", file.display());
+    }
+    Ok(fs::remove_dir_all(folder(space))?)
+}
+
+/// The oldest first.
+fn all_logs(space: &Space) -> Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder(space))? {
         let entry = entry?;
-        files.push((entry.metadata()?.created()?, entry.path()));
+        if entry.path().extension().is_some_and(|extension| extension == LOG) {
+            files.push((entry.metadata()?.created()?, entry.path()));
+        }
     }
     files.sort();
-    let mut text = String::new();
-    for (_, file) in files.iter().rev().take(SHOWN).rev() {
-        let log = fs::read_to_string(file)?;
-        let skipped = log.lines().count().saturating_sub(LINES);
-        let lines: Vec<_> = log.lines().skip(skipped).collect();
-        text.push_str(&format!("--- {}\n{}\n", file.display(), lines.join("\n")));
-    }
-    Ok(text)
-}
-
-/// Removes the logs.
-pub fn forget(space: &Space) -> Result<()> {
-    Ok(fs::remove_dir_all(folder(space))?)
+    let read = |(_, file): (_, PathBuf)| Ok((file.clone(), fs::read_to_string(&file)?));
+    files.into_iter().map(read).collect()
 }

@@ -7,7 +7,7 @@ use crate::{START, WARM_UP, kill_master};
 use anyhow::{Result, ensure};
 use e2e::fault::Signal;
 use e2e::harness::{Needs, run, spec};
-use e2e::local_operator::{Action, LocalOperator, Rule};
+use e2e::local_operator::{self, Action, LocalOperator, Rule};
 use e2e::space::Space;
 use e2e::trial::{self, Expect, Verdict};
 use std::time::Duration;
@@ -54,9 +54,10 @@ async fn both(
     play: impl AsyncFn(&Space, Option<Rule>) -> Result<Verdict>,
 ) -> Result<(Verdict, Verdict)> {
     let one = async |name: &str, without: Option<Rule>| {
-        let space = Space::create(&space.cluster, &format!("{}-{name}", space.name)).await?;
+        let space = local_operator::space(&space.cluster, &format!("{}-{name}", space.name)).await?;
         let verdict = play(&space, without).await?;
         println!("{rule:?} {name}: {}", verdict.line());
+        local_operator::forget(&space)?;
         space.delete().await?;
         Ok(verdict)
     };

@@ -200,7 +200,7 @@ async fn together(space: &Space, action: Action, lanes: [Vec<Case>; 4]) -> Resul
 
 /// Plays in a new namespace, and says at once what failed: the other lanes go on.
 async fn lane(space: &Space, name: &str, limit: Duration, play: impl AsyncFnOnce(&Space) -> Result<()>) -> Result<()> {
-    let space = Space::create(&space.cluster, &format!("{}-{name}", space.name)).await?;
+    let space = local_operator::space(&space.cluster, &format!("{}-{name}", space.name)).await?;
     let outcome = timeout(limit, play(&space)).await;
     let outcome = outcome
         .with_context(|| format!("the cases did not end within {limit:?}"))
