@@ -132,5 +132,5 @@ async fn replaced_without(redis: &Subject, component: &str, place: fn(&Settled) 
     .await?;
     println!("without {component}: {}", verdict.line());
     // What is stopped goes on afterwards, with a sync of kube-proxy's of its own.
-    verdict.ensure_smooth(GAP + GAP / 4)
+    verdict.ensure_swift(GAP + GAP / 4)
 }

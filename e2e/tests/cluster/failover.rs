@@ -31,7 +31,7 @@ fn d01_a_killed_master_is_replaced() -> Result<()> {
             let counted = failovers(&space.cluster).await?;
             let verdict = trial::run(&redis, Expect::Failover, async |before| kill_master(&redis, before)).await?;
             println!("{}", verdict.line());
-            verdict.ensure_smooth(GAP)?;
+            verdict.ensure_swift(GAP)?;
             ensure_told(space, told).await?;
             let now = failovers(&space.cluster).await?;
             ensure!(
@@ -165,7 +165,7 @@ pub(crate) async fn restarted(redis: &Subject, pod: &Pod) -> Result<Pod> {
 fn f01_a_master_is_lost_together_with_its_data() -> Result<()> {
     run_lent("f01", Needs::Nodes, async |redis| {
         let verdict = lost_with_its_pod(redis, None).await?;
-        verdict.ensure_smooth(BESIDE_GAP)
+        verdict.ensure_swift(BESIDE_GAP)
     })
 }
 
@@ -206,7 +206,7 @@ fn d16_the_leader_and_the_master_die_together() -> Result<()> {
         })
         .await?;
         println!("{}", verdict.line());
-        verdict.ensure_smooth(TAKE_OVER + GAP)?;
+        verdict.ensure_swift(TAKE_OVER + GAP)?;
         operator::ready(&redis.space.cluster, SETTLE).await
     })
 }
@@ -229,7 +229,7 @@ fn d15_a_sidecar_that_crash_loops_does_not_count() -> Result<()> {
         })
         .await?;
         println!("{}", verdict.line());
-        verdict.ensure_smooth(BESIDE_GAP)
+        verdict.ensure_swift(BESIDE_GAP)
     })
 }
 
@@ -245,7 +245,7 @@ fn two_masters_of_different_resources_die_together() -> Result<()> {
         .await?;
         println!("{}", verdict.line());
         // kube-proxy leaves a second between two syncs: the second publication may have to wait for the first one's
-        verdict.ensure_smooth(BESIDE_GAP)?;
+        verdict.ensure_swift(BESIDE_GAP)?;
         other.settled_after(also.record.term, SETTLE).await?;
         Ok(())
     })

@@ -83,7 +83,7 @@ fn o03_a_black_hole_delays_no_neighbours_failover() -> Result<()> {
         })
         .await?;
         println!("o03: {}", verdict.line());
-        verdict.ensure_smooth(BESIDE_GAP)?;
+        verdict.ensure_swift(BESIDE_GAP)?;
         // whoever is heard without the master would be right to replace it
         drop(filters.remove(0));
         until("the master to be heard", SETTLE, async || {

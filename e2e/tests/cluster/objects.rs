@@ -38,7 +38,7 @@ fn o02_a_failover_waits_for_no_object_that_is_refused_or_quarrelled_over() -> Re
         })
         .await?;
         println!("o02: {}", verdict.line());
-        verdict.ensure_smooth(GAP)?;
+        verdict.ensure_swift(GAP)?;
         until("the budget to be back", SETTLE, async || {
             call(redis.space.api::<PodDisruptionBudget>().get(&names::object("a"))).await?;
             Ok(true)

@@ -41,7 +41,7 @@ fn o06_a_stopped_leader_hands_over_at_once() -> Result<()> {
         operator::ready(cluster, SETTLE).await?;
         let verdict = trial::run(redis, Expect::Failover, async |before| kill_master(redis, before)).await?;
         println!("{}", verdict.line());
-        verdict.ensure_smooth(GAP)
+        verdict.ensure_swift(GAP)
     })
 }
 
@@ -167,7 +167,7 @@ fn o08_events_are_refused_and_the_status_is_contended() -> Result<()> {
         set_rules(&roles, &role).await?;
         let verdict = verdict?;
         println!("{}", verdict.line());
-        verdict.ensure_smooth(GAP)
+        verdict.ensure_swift(GAP)
     })
 }
 
