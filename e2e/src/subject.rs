@@ -149,6 +149,12 @@ impl Subject {
         let pods = self.pods().await?;
         ensure!(pods.len() == wanted, "{} pods of {wanted}", pods.len());
         let recorded = record.master.as_ref().context("no master recorded")?.pod.clone();
+        // people are told after everything is done
+        let told = redis.status.as_ref().and_then(|status| status.master.clone());
+        ensure!(
+            told.as_ref() == Some(&recorded),
+            "the status names {told:?}, not {recorded}"
+        );
         let (masters, replicas): (Vec<_>, Vec<_>) = pods.into_iter().partition(|pod| pod.name_any() == recorded);
         for pod in &replicas {
             ensure!(
