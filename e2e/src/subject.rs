@@ -8,21 +8,28 @@ use crate::pod::{address, node, role};
 use crate::resp::{Connection, Reply};
 use crate::space::{Space, call, until};
 use anyhow::{Context, Result, bail, ensure};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::wait::await_condition;
+use kube::runtime::watcher::watch_object;
 use redis_operator_core::api::Redis;
 use redis_operator_core::names;
 use redis_operator_core::record::{Found, Phase, Record, Stage};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// How long a question to an instance may take: some write to a disk.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Time between two looks at a resource that does not change.
+const REST: Duration = Duration::from_millis(500);
 
 /// So many read: which of the replicas one is led to is chance, and one of them has to stay healthy.
 const READERS: usize = 2;
@@ -108,21 +115,29 @@ impl Subject {
         call(self.space.api::<Pod>().get(&names::pod(&self.name, ordinal))).await
     }
 
-    /// Waits until the resource is whole in a term after `term`; 0 means the first.
+    /// Waits until the resource is whole in a term after `term`; 0 means the first. Looks whenever the resource changes,
+    /// which it does when everything is done: tests that look all the time keep the API server busy.
     pub async fn settled_after(&self, term: u64, limit: Duration) -> Result<Settled> {
-        let mut found = None;
-        until(&format!("{} to settle", self.name), limit, async || {
-            let settled = self.whole().await?;
-            ensure!(
-                settled.record.term > term || term == 0,
-                "still in term {}",
-                settled.record.term
-            );
-            found = Some(settled);
-            Ok(true)
-        })
-        .await?;
-        found.context("settled")
+        let deadline = Instant::now() + limit;
+        let mut changes = pin!(watch_object(self.space.api::<Redis>(), &self.name).default_backoff());
+        loop {
+            let found = self.whole_after(term).await;
+            if found.is_ok() || Instant::now() > deadline {
+                return found.with_context(|| format!("waited {limit:?} for {} to settle", self.name));
+            }
+            // what else it takes may change later
+            let _changed = timeout(REST, changes.next()).await;
+        }
+    }
+
+    async fn whole_after(&self, term: u64) -> Result<Settled> {
+        let settled = self.whole().await?;
+        ensure!(
+            settled.record.term > term || term == 0,
+            "still in term {}",
+            settled.record.term
+        );
+        Ok(settled)
     }
 
     /// Waits until the resource is whole.
@@ -150,11 +165,8 @@ impl Subject {
         ensure!(pods.len() == wanted, "{} pods of {wanted}", pods.len());
         let recorded = record.master.as_ref().context("no master recorded")?.pod.clone();
         // people are told after everything is done
-        let told = redis.status.as_ref().and_then(|status| status.master.clone());
-        ensure!(
-            told.as_ref() == Some(&recorded),
-            "the status names {told:?}, not {recorded}"
-        );
+        let told = redis.status.as_ref().and_then(|status| status.master.as_ref());
+        ensure!(told == Some(&recorded), "the status names {told:?}, not {recorded}");
         let (masters, replicas): (Vec<_>, Vec<_>) = pods.into_iter().partition(|pod| pod.name_any() == recorded);
         for pod in &replicas {
             ensure!(
