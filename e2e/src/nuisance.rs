@@ -166,6 +166,21 @@ pub async fn stall(subject: &Subject, before: &Settled) -> Result<Span> {
     stalled.await?
 }
 
+/// Waits until every replica has heard the master within this second. Two silences without a word between them are one
+/// silence, and that may be a failure.
+pub async fn heard(subject: &Subject, before: &Settled) -> Result<()> {
+    for replica in &before.replicas {
+        until("a word of the master", LIMIT, async || {
+            let Reply::Text(info) = asked(subject, replica, &["INFO", "replication"]).await? else {
+                bail!("INFO is no text");
+            };
+            Ok(info_field(&info, "master_last_io_seconds_ago").as_deref() == Some("0"))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 /// Ends the leading operator, its process without asking or else its pod, and waits until another one leads and all are
 /// there.
 pub async fn replace_operator(subject: &Subject, killed: bool) -> Result<Span> {

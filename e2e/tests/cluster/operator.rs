@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::fault::Signal;
 use e2e::harness::{Needs, run_lent};
 use e2e::log;
-use e2e::nuisance::{replace_operator, script, stall};
+use e2e::nuisance::{heard, replace_operator, script, stall};
 use e2e::operator;
 use e2e::outage;
 use e2e::pod::restarts;
@@ -52,6 +52,7 @@ fn d03_d13_an_operator_that_begins_in_the_middle_of_a_script_or_of_a_stall() -> 
         let verdict = trial::under_writes(redis, Expect::SameMaster, WARM_UP, async |before| {
             let at = log::now();
             tokio::try_join!(script(redis, before), replace_operator(redis, false))?;
+            heard(redis, before).await?;
             tokio::try_join!(stall(redis, before), replace_operator(redis, false))?;
             Ok(at)
         })
