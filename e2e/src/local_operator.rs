@@ -29,10 +29,10 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// So many logs are shown after a failure: the last case's operators.
 const SHOWN: usize = 4;
-/// What their names end with.
-const LOG: &str = "log";
 /// And so many of their last lines.
 const LINES: usize = 60;
+/// What the names of logs end with.
+const LOG: &str = "log";
 
 /// What the API server says of a right that somebody does not have.
 const REFUSED: &str = "is forbidden: User";
@@ -94,7 +94,8 @@ pub async fn space(cluster: &Cluster, name: &str) -> Result<Space> {
 }
 
 impl LocalOperator {
-    /// Starts one in a namespace that [`space`] created. Its name is the first part of its holder's; `fail_point` is `NAME:kill` or `NAME:stop`.
+    /// Starts one in a namespace that [`space`] created. Its name is the first part of its holder's; `fail_point` is
+    /// `NAME:kill` or `NAME:stop`.
     pub fn start(space: &Space, name: &str, fail_point: Option<&str>) -> Result<Self> {
         Self::start_without(None, space, name, fail_point)
     }
@@ -287,6 +288,9 @@ fn all_logs(space: &Space) -> Result<Vec<(PathBuf, String)>> {
         }
     }
     files.sort();
-    let read = |(_, file): (_, PathBuf)| Ok((file.clone(), fs::read_to_string(&file)?));
+    let read = |(_, file)| {
+        let log = fs::read_to_string(&file)?;
+        Ok((file, log))
+    };
     files.into_iter().map(read).collect()
 }

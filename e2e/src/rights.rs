@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, PostParams};
 use kube::config::{AuthInfo, Kubeconfig};
 use kube::{Api, Resource};
@@ -22,7 +23,7 @@ const NODE_LEASES: &str = "kube-node-lease";
 /// Makes the account with these rights in the namespace, and a kubeconfig that has no others. Everything goes with the
 /// namespace.
 pub(crate) async fn narrow(space: &Space, kubeconfig: &Path) -> Result<()> {
-    create(&space.api::<ServiceAccount>(), &json!({ "metadata": { "name": NAME } })).await?;
+    create(&space.api::<ServiceAccount>(), json!({ "metadata": { "name": NAME } })).await?;
     lend(space).await?;
     let mut config = Kubeconfig::read_from(space.cluster.local()?.kubeconfig())?;
     let token = token(space).await?;
@@ -47,28 +48,23 @@ async fn lend(space: &Space) -> Result<()> {
     };
     call(space.api::<Role>().create(&PostParams::default(), &own)).await?;
     let bindings = space.api::<RoleBinding>();
-    create(&bindings, &binding(space, NAME, &Value::Null, "Role", NAME)).await?;
+    create(&bindings, binding(space, NAME, &[], "Role", NAME)).await?;
     create(
         &bindings,
-        &binding(space, CLUSTER_ROLE, &Value::Null, "ClusterRole", CLUSTER_ROLE),
+        binding(space, CLUSTER_ROLE, &[], "ClusterRole", CLUSTER_ROLE),
     )
     .await?;
 
     let namespace = call(Api::<Namespace>::all(client.clone()).get(&space.name)).await?;
-    let owner = json!([namespace.controller_owner_ref(&()).context("no uid")?]);
-    let nodes = binding(
-        space,
-        &space.name,
-        &owner,
-        "ClusterRole",
-        &format!("{CLUSTER_ROLE}-nodes"),
-    );
-    create(&Api::<ClusterRoleBinding>::all(client.clone()), &nodes).await?;
+    let owner = [namespace.controller_owner_ref(&()).context("no uid")?];
+    let role = format!("{CLUSTER_ROLE}-nodes");
+    let nodes = binding(space, &space.name, &owner, "ClusterRole", &role);
+    create(&Api::<ClusterRoleBinding>::all(client.clone()), nodes).await?;
     let leases = binding(space, &space.name, &owner, "Role", NAME);
-    create(&Api::<RoleBinding>::namespaced(client.clone(), NODE_LEASES), &leases).await
+    create(&Api::<RoleBinding>::namespaced(client.clone(), NODE_LEASES), leases).await
 }
 
-fn binding(space: &Space, name: &str, owners: &Value, kind: &str, role: &str) -> Value {
+fn binding(space: &Space, name: &str, owners: &[OwnerReference], kind: &str, role: &str) -> Value {
     json!({
         "metadata": { "name": name, "ownerReferences": owners },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role },
@@ -76,11 +72,11 @@ fn binding(space: &Space, name: &str, owners: &Value, kind: &str, role: &str) ->
     })
 }
 
-async fn create<K>(api: &Api<K>, object: &Value) -> Result<()>
+async fn create<K>(api: &Api<K>, object: Value) -> Result<()>
 where
     K: Resource + Clone + Serialize + DeserializeOwned + Debug,
 {
-    call(api.create(&PostParams::default(), &serde_json::from_value(object.clone())?)).await?;
+    call(api.create(&PostParams::default(), &serde_json::from_value(object)?)).await?;
     Ok(())
 }
 

@@ -210,6 +210,13 @@ pub const ALL: &[Config] = &[
         ..WITHOUT_HELD_UP
     },
     Config {
+        name: "no_newcomers",
+        walks: true,
+        core: Some(Core::Newcomers),
+        beginning: Beginning::TakingBack,
+        ..WITHOUT_LATE
+    },
+    Config {
         name: "no_quorum",
         walks: true,
         core: Some(Core::Quorum),
@@ -409,6 +416,11 @@ pub const ALL: &[Config] = &[
         name: "late, roll that is taken back",
         beginning: Beginning::TakingBack,
         ..BROAD_LATE
+    },
+    Config {
+        name: "late, passing, roll that is taken back",
+        beginning: Beginning::TakingBack,
+        ..BROAD_LATE_PASSES
     },
     Config {
         name: "late, join",

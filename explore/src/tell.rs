@@ -112,6 +112,7 @@ fn words(step: &Step) -> String {
         Step::Priority { on, priority } => format!("{} gets priority {priority}", on.run_id),
         Step::Serve(who) => format!("{} serves", who.run_id),
         Step::Label { pod, label, .. } => format!("label {pod} {label:?}"),
+        Step::TouchPod { pod, .. } => format!("touch pod {pod}"),
         Step::DeletePod { pod, .. } => format!("delete pod {pod}"),
         Step::CutClients(who) => format!("cut clients of {}", who.run_id),
         Step::TouchSlice => "touch the slice".to_owned(),

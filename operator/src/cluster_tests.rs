@@ -2,6 +2,7 @@ use super::*;
 use crate::fake_api::FakeApi;
 use http::StatusCode;
 use redis_operator_core::api::RedisSpec;
+use serde_json::json;
 
 const LIMIT: Duration = Duration::from_millis(50);
 const SLICE: &str = "/apis/discovery.k8s.io/v1/namespaces/a/endpointslices/redis-x-master";
@@ -33,6 +34,37 @@ fn cached(api: &FakeApi) -> Option<EndpointSlice> {
 async fn look(api: &FakeApi, cluster: &Cluster) -> Slice {
     let cached = cached(api);
     cluster.slice(cached.as_ref()).await.unwrap().unwrap()
+}
+
+/// A deletion that is on its way was decided for the pod as it was seen.
+#[tokio::test]
+async fn f14_a_pod_that_was_touched_is_not_deleted_as_it_was_seen_before() {
+    const POD: &str = "/api/v1/namespaces/a/pods/redis-x-0";
+    let api = FakeApi::default();
+    api.put(
+        POD,
+        json!({"metadata": {"name": "redis-x-0", "namespace": "a", "uid": "uid-0"}}),
+    );
+    let cluster = cluster(&api);
+    let version = || {
+        api.get(POD).unwrap()["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    for _ in 0..2 {
+        let seen = version();
+        cluster.touch_pod("redis-x-0", "uid-0", &seen).await.unwrap();
+        assert_ne!(version(), seen);
+        let late = cluster.delete_pod("redis-x-0", "uid-0", &seen).await;
+        assert!(matches!(late, Err(Failure::Stale(_))), "{late:?}");
+        let again = cluster.touch_pod("redis-x-0", "uid-0", &seen).await;
+        assert!(matches!(again, Err(Failure::Stale(_))), "{again:?}");
+    }
+    let another = cluster.touch_pod("redis-x-0", "uid-1", &version()).await;
+    assert!(matches!(another, Err(Failure::Stale(_))), "{another:?}");
+    cluster.delete_pod("redis-x-0", "uid-0", &version()).await.unwrap();
+    assert_eq!(api.get(POD), None);
 }
 
 #[tokio::test]

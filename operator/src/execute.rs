@@ -93,6 +93,8 @@ pub trait Api: Sync {
     fn publish(&self, master: &Process) -> impl Future<Output = Done> + Send;
     /// Sets or removes a pod's `role` label if it still is as it was observed.
     fn label(&self, pod: &str, uid: &str, resource_version: &str, label: Label) -> impl Future<Output = Done> + Send;
+    /// Writes to a pod if it still is as it was observed.
+    fn touch_pod(&self, pod: &str, uid: &str, resource_version: &str) -> impl Future<Output = Done> + Send;
     /// Deletes a pod if it still is as it was observed.
     fn delete_pod(&self, pod: &str, uid: &str, resource_version: &str) -> impl Future<Output = Done> + Send;
 }
@@ -129,6 +131,11 @@ async fn run(step: &Step, servers: &impl Servers, api: &impl Api) -> Done {
             resource_version,
             label,
         } => api.label(pod, uid, resource_version, *label).await,
+        Step::TouchPod {
+            pod,
+            uid,
+            resource_version,
+        } => api.touch_pod(pod, uid, resource_version).await,
         Step::DeletePod {
             pod,
             uid,

@@ -221,12 +221,16 @@ impl State {
         refused.map_or(Ok(()), |(_, code)| Err(*code))
     }
 
-    /// A merge patch; a uid in it is a precondition.
+    /// A merge patch; a uid in it is a precondition. One that changes nothing writes nothing.
     fn merge(&mut self, path: &str, patch: &Value) -> Result<(StatusCode, Value), StatusCode> {
         self.may_write(path)?;
-        let mut object = self.objects.get(path).cloned().ok_or(StatusCode::NOT_FOUND)?;
-        check(&patch["metadata"], &object)?;
+        let before = self.objects.get(path).ok_or(StatusCode::NOT_FOUND)?;
+        check(&patch["metadata"], before)?;
+        let mut object = before.clone();
         json_patch::merge(&mut object, patch);
+        if object == *before {
+            return Ok((StatusCode::OK, object));
+        }
         self.write("PATCH", path, object)
     }
 

@@ -106,8 +106,16 @@ impl Draft<'_> {
     }
 }
 
+/// In place of this one: only if it is still there, unless it has another address family and so cannot be replaced.
+pub(crate) fn replace(wanted: &mut EndpointSlice, known: &EndpointSlice) {
+    if known.address_type == wanted.address_type {
+        keep_foreign(wanted, known);
+        wanted.metadata.resource_version = known.resource_version();
+    }
+}
+
 /// Labels and annotations that somebody else put on the slice stay.
-pub fn keep_foreign(wanted: &mut EndpointSlice, known: &EndpointSlice) {
+fn keep_foreign(wanted: &mut EndpointSlice, known: &EndpointSlice) {
     let mut labels = known.labels().clone();
     labels.append(wanted.labels_mut());
     wanted.metadata.labels = Some(labels);

@@ -175,6 +175,12 @@ const CORE: &[Line] = &[
         "a new holder writes an unsettled slice before anything else",
     ),
     (
+        Rule::Core(Core::Newcomers),
+        "newcomers",
+        "no_newcomers",
+        "a pod is written to before the record names it",
+    ),
+    (
         Rule::Core(Core::CutOff),
         "cut-off",
         "no_cut_off",

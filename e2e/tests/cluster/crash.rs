@@ -66,21 +66,24 @@ const LEADING: [Points; 4] = [
     &["take-the-record-over.after-record-steady"],
 ];
 /// A fourth instance comes.
-const GROWING: [Points; 4] = [
+const GROWING: [Points; 5] = [
+    &["members-join.before-touch-pod"],
     &["members-join.before-record-steady"],
     &["follow-the-master.before-add-user"],
     &["follow-the-master.after-add-user"],
     &["members-are-full.before-record-steady"],
 ];
 /// And goes.
-const SHRINKING: [Points; 4] = [
+const SHRINKING: [Points; 5] = [
     &["members-leave.before-record-steady"],
     &["cut-off-who-is-no-member.before-drop-user"],
+    &["cut-off-who-is-no-member.after-drop-user"],
     &["members-have-left.before-record-steady"],
     &["lower-the-write-guard.before-guard"],
 ];
 /// A Redis starts for the first time.
-const FIRST_START: [Points; 8] = [
+const FIRST_START: [Points; 9] = [
+    &["first-start-promote.before-touch-pod"],
     &["first-start-promote.before-record-promoting"],
     &["first-start-promote.before-promote"],
     &["first-start-promote.after-promote"],
@@ -98,6 +101,9 @@ const VERY_LATE_TOO: [Points; 2] = [&["publish-the-new-master.before-publish"], 
 const AROUND: Duration = Duration::from_secs(60);
 /// For a case, with seven others beside it on two cores.
 const EACH: Duration = Duration::from_secs(40);
+
+/// A deletion is on its way, and the pod is master by the time it arrives.
+const ROLLING: [Points; 1] = [&["roll-replace-a-pod.before-delete-pod"]];
 
 type Points = &'static [&'static str];
 
@@ -136,6 +142,7 @@ fn f14_f19_o07_a_late_operator_does_no_harm() -> Result<()> {
         .concat(),
         [
             cases(Trigger::MasterEndsTwice, &VERY_LATE),
+            cases(Trigger::RollIsTakenBack, &ROLLING),
             chosen(cases(Trigger::MasterEndsTwice, &VERY_LATE_TOO)),
             chosen(scaling()),
         ]

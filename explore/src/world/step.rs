@@ -30,6 +30,9 @@ impl World {
                 label,
                 ..
             } => self.label(uid, resource_version, *label),
+            Step::TouchPod {
+                uid, resource_version, ..
+            } => self.touch(uid, resource_version),
             Step::DeletePod {
                 uid, resource_version, ..
             } => self.delete(uid, resource_version, config),
@@ -142,6 +145,14 @@ impl World {
         };
         self.slot_mut(i).version = self.draw();
         true
+    }
+
+    fn touch(&mut self, uid: &str, version: &str) -> bool {
+        let seen = self.as_seen(uid, version);
+        if let Some(i) = seen {
+            self.slot_mut(i).version = self.draw();
+        }
+        seen.is_some()
     }
 
     fn delete(&mut self, uid: &str, version: &str, config: &Config) -> bool {

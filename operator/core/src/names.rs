@@ -47,6 +47,8 @@ pub const ANNOTATION_SWITCHOVER: &str = "redis-operator.dev/switchover";
 pub const ANNOTATION_RESTART: &str = "redis-operator.dev/restart";
 /// Annotation of a resource: what is to be left alone, `true` or `all`.
 pub const ANNOTATION_PAUSED: &str = "redis-operator.dev/paused";
+/// On a pod: the resource version that it had before the record named it.
+pub const ANNOTATION_TOUCHED: &str = "redis-operator.dev/touched";
 /// Annotation on the EndpointSlice: the term that published it.
 pub const ANNOTATION_TERM: &str = "redis-operator.dev/term";
 /// Annotation on the pods: the redis.conf that they are made with. The kubelet shows it to the server as a file.

@@ -91,6 +91,15 @@ pub enum Step {
     Serve(Process),
     /// Close the connections of applications.
     CutClients(Process),
+    /// Write to a pod, if it still is as it was observed: from then on whatever else depends on that is refused.
+    TouchPod {
+        /// Pod name.
+        pod: String,
+        /// Pod uid.
+        uid: String,
+        /// Resource version as observed.
+        resource_version: String,
+    },
     /// Delete a pod, if it still is as it was observed.
     DeletePod {
         /// Pod name.
@@ -173,6 +182,15 @@ impl Step {
         }
     }
 
+    /// A write to a pod as it was observed.
+    pub fn touch(instance: &Instance) -> Self {
+        Self::TouchPod {
+            pod: instance.pod.clone(),
+            uid: instance.uid.clone(),
+            resource_version: instance.resource_version.clone(),
+        }
+    }
+
     /// The process that is told something; none where the step is for the API server.
     pub fn server(&self) -> Option<&Process> {
         match self {
@@ -188,7 +206,12 @@ impl Step {
             | Self::Resume(who)
             | Self::Serve(who) => Some(who),
             Self::Promote { claim, .. } => Some(&claim.process),
-            Self::Record(_) | Self::TouchSlice | Self::Publish(_) | Self::Label { .. } | Self::DeletePod { .. } => None,
+            Self::Record(_)
+            | Self::TouchSlice
+            | Self::Publish(_)
+            | Self::Label { .. }
+            | Self::TouchPod { .. }
+            | Self::DeletePod { .. } => None,
         }
     }
 
@@ -216,6 +239,7 @@ impl Step {
             Self::Priority { .. } => "priority",
             Self::Serve(_) => "serve",
             Self::CutClients(_) => "cut-clients",
+            Self::TouchPod { .. } => "touch-pod",
             Self::DeletePod { .. } => "delete-pod",
         }
     }

@@ -27,6 +27,8 @@ pub enum Rule {
     Touch,
     /// A leaving member is cut off at the master.
     CutOff,
+    /// A pod is written to before the record names it first.
+    Newcomers,
 }
 
 /// The rule holds.

@@ -81,7 +81,7 @@ fn is_refusal(error: &Error) -> bool {
 
 fn pod(step: &Step) -> Option<&str> {
     match step {
-        Step::Label { pod, .. } | Step::DeletePod { pod, .. } => Some(pod),
+        Step::Label { pod, .. } | Step::TouchPod { pod, .. } | Step::DeletePod { pod, .. } => Some(pod),
         Step::Publish(process) => Some(&process.pod),
         other => other.server().map(|process| process.pod.as_str()),
     }

@@ -101,6 +101,8 @@ pub enum Request {
     PutSlice(Box<EndpointSlice>),
     /// Patch of a pod's metadata with uid and version.
     Label(String, String, String, Label),
+    /// Patch of an annotation of a pod with uid and version.
+    TouchPod(String, String, String),
     /// DELETE with uid and version.
     DeletePod(String, String, String),
     /// Apply of the StatefulSet with version: holder, replicas, the number of the spec and the restart.
@@ -217,7 +219,10 @@ impl World {
 
     /// It arrives.
     pub fn requested(&mut self, operator: usize, epoch: u32, id: u32, request: Request) {
-        let writes = matches!(request, Request::WriteRecord(..) | Request::PutSlice(_));
+        let writes = matches!(
+            request,
+            Request::WriteRecord(..) | Request::PutSlice(_) | Request::DeletePod(..)
+        );
         if self.settings.lost_responses > 0 && writes && id.is_multiple_of(LATE) {
             let at = self.now + self.random.between(1_000_000, 8_000_000);
             self.schedule(at, Event::Late(Box::new(request)));
@@ -250,6 +255,13 @@ impl World {
             Request::WriteRecord(record, before) => self.write_record(record, before.as_deref()),
             Request::PutSlice(slice) => self.put_slice(*slice),
             Request::Label(name, uid, version, label) => self.label(&name, &uid, &version, label),
+            Request::TouchPod(name, uid, version) => match self.api.pods.get(&name) {
+                Some(pod) if self.is_as_seen(pod, &uid, &version) => {
+                    self.put_pod((**pod).clone());
+                    Response::Done
+                }
+                _ => Response::Conflict,
+            },
             Request::DeletePod(name, uid, version) => match self.api.pods.get(&name) {
                 Some(pod) if self.is_as_seen(pod, &uid, &version) => {
                     self.delete_pod(&name);

@@ -1,12 +1,12 @@
 //! Operator processes: the real passes over simulated connections.
 
-mod cluster;
 mod pass;
 mod post;
 mod process;
 mod servers;
 mod side;
 mod source;
+mod store;
 
 pub use process::Operator;
 pub use side::Planned;

@@ -1,13 +1,14 @@
 //! The operator's own passes over this world: what they tell, and what they put right.
 
-use super::cluster::Cluster;
 use super::servers::Instances;
 use super::side::{Ask, Handle, Planned};
 use super::source::{Around, Nodes};
+use super::store::Simulated;
 use crate::cluster::api::{NAME, Redis, Request, Response};
 use crate::cluster::objects;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt;
+use redis_operator::cluster::Cluster;
 use redis_operator::converge;
 use redis_operator::error::Error;
 use redis_operator::execute::Done;
@@ -17,13 +18,13 @@ use redis_operator_core::memory::Memory;
 use redis_operator_core::names;
 use redis_operator_core::observed::Observed;
 use redis_operator_core::plan::{Plan, Step};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// One stretch of leadership.
 pub(super) struct Leading {
     handle: Handle,
     holder: String,
-    cluster: Arc<Cluster>,
+    cluster: Arc<Cluster<Simulated>>,
     redis: Option<Redis>,
     kept: Kept,
     nodes: Nodes,
@@ -33,7 +34,12 @@ pub(super) struct Leading {
 /// Passes until it is dropped.
 pub(super) async fn lead(handle: Handle, holder: String) {
     let mut leading = Leading {
-        cluster: Arc::new(Cluster::new(handle.clone(), holder.clone())),
+        cluster: Arc::new(Cluster::over(
+            Simulated(handle.clone()),
+            NAME.to_owned(),
+            "redis".to_owned(),
+            &holder,
+        )),
         redis: None,
         handle,
         holder,
@@ -102,6 +108,7 @@ impl Scene for Leading {
             cluster: &self.cluster,
             redis,
             nodes: &self.nodes,
+            found: Mutex::default(),
         };
         gather::observe(&mut around, &mut self.kept).await.map(Some)
     }

@@ -1,8 +1,8 @@
 //! Where an observation of the simulated world comes from: caches, held connections, the API server.
 
-use super::cluster::Cluster;
 use super::post::set_targets;
 use super::side::{Ask, Came, Handle};
+use super::store::{Simulated, error};
 use crate::cluster::api::{NAME, Redis, Request, Response};
 use crate::cluster::objects;
 use crate::message::Verb;
@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::Event;
+use redis_operator::cluster::Cluster;
 use redis_operator::error::Error;
 use redis_operator::gather::{Pods, Source, Wanted, Watching};
 use redis_operator::pods::Owner;
@@ -20,7 +21,7 @@ use redis_operator_core::observed::{Desired, Moment, Reach, Slice};
 use redis_operator_core::record::{Found, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The nodes of the cache, in the store that the operator's code reads.
 pub(super) struct Nodes {
@@ -55,9 +56,17 @@ impl Nodes {
 pub(super) struct Around<'a> {
     pub(super) handle: &'a Handle,
     pub(super) holder: &'a str,
-    pub(super) cluster: &'a Cluster,
+    pub(super) cluster: &'a Cluster<Simulated>,
     pub(super) redis: &'a Redis,
     pub(super) nodes: &'a Nodes,
+    /// The record as it was found first, where the rule is taken out that it is read again.
+    pub(super) found: Mutex<Option<Found>>,
+}
+
+impl Around<'_> {
+    fn found(&self) -> MutexGuard<'_, Option<Found>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Source for Around<'_> {
@@ -72,11 +81,19 @@ impl Source for Around<'_> {
     }
 
     async fn record(&self) -> Result<Found, Error> {
-        self.cluster.record(self.redis).await
+        let found = self.cluster.record(self.redis).await?;
+        if !self.handle.lock().reads_again {
+            *self.found() = Some(found.clone());
+        }
+        Ok(found)
     }
 
     async fn reread(&self) -> Result<Found, Error> {
-        self.cluster.reread().await
+        let found = self.found().clone();
+        match found {
+            Some(found) => Ok(found),
+            None => self.cluster.reread().await,
+        }
     }
 
     async fn slice(&self) -> Result<Option<Slice>, Error> {
@@ -89,7 +106,13 @@ impl Source for Around<'_> {
     }
 
     async fn existing(&self, pods: &BTreeMap<String, String>) -> Result<Vec<Arc<Pod>>, Error> {
-        self.cluster.existing(pods).await
+        if pods.is_empty() {
+            return Ok(vec![]);
+        }
+        match self.handle.api(Request::Pods(pods.clone())).await {
+            Response::Pods(found) => Ok(found),
+            other => Err(error("read pods", &other)),
+        }
     }
 
     fn pods(&self, all: Vec<Arc<Pod>>, record: Option<&Record>) -> Pods {

@@ -9,10 +9,12 @@ use e2e::log::{self, Micros};
 use e2e::observer::{LABELLED, PUBLISHED};
 use e2e::pod::address;
 use e2e::space::{Space, call, until};
-use e2e::subject::{Settled, Subject};
+use e2e::subject::{self, Settled, Subject};
 use e2e::trial::{self, Expect, Verdict};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use redis_operator_core::names;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Writes before anything happens.
@@ -27,6 +29,8 @@ pub(super) enum Trigger {
     MasterEnds,
     /// The master's process ends, and its successor's before the armed operator is resumed.
     MasterEndsTwice,
+    /// A roll begins. It is taken back before anybody succeeds the armed operator, and who had left is to be master.
+    RollIsTakenBack,
     /// Three instances become four.
     Grow,
     /// Four become three.
@@ -93,7 +97,7 @@ impl Stage {
     pub(super) async fn play(&mut self, case: &Case) -> Result<()> {
         self.played += 1;
         let expect = match case.trigger {
-            Trigger::MasterEnds | Trigger::MasterEndsTwice => Expect::Failover,
+            Trigger::MasterEnds | Trigger::MasterEndsTwice | Trigger::RollIsTakenBack => Expect::Failover,
             Trigger::Lead | Trigger::Grow | Trigger::Shrink => Expect::SameMaster,
         };
         let mut played = None;
@@ -137,6 +141,9 @@ impl Stage {
         }
         for number in 2..=case.points.len() + 1 {
             armed.reached(self.action, REACHED).await?;
+            if case.trigger == Trigger::RollIsTakenBack {
+                self.take_back(last(&masters)?).await?;
+            }
             next.leads(&self.space, LEADS).await?;
             late.push(armed);
             armed = next;
@@ -156,9 +163,9 @@ impl Stage {
         leader: LocalOperator,
         late: Vec<LocalOperator>,
     ) -> Result<(Micros, Played)> {
-        let failover = matches!(case.trigger, Trigger::MasterEnds | Trigger::MasterEndsTwice);
+        let stays = matches!(case.trigger, Trigger::Lead | Trigger::Grow | Trigger::Shrink);
         let term = last(&masters)?.record.term;
-        masters.push(self.held_by(&leader, if failover { term } else { 0 }).await?);
+        masters.push(self.held_by(&leader, if stays { 0 } else { term }).await?);
         if case.trigger == Trigger::MasterEndsTwice {
             self.renew(&masters).await?;
             let settled = self.held_by(&leader, 0).await?;
@@ -182,12 +189,27 @@ impl Stage {
         let replicas = match trigger {
             Trigger::MasterEnds | Trigger::MasterEndsTwice => return kill_master(&self.redis, settled),
             Trigger::Lead => return Ok(log::now()),
+            Trigger::RollIsTakenBack => {
+                self.redis.change(rolled(Some("yes"))).await?;
+                return Ok(log::now());
+            }
             Trigger::Grow => 4,
             Trigger::Shrink => 3,
         };
         let at = log::now();
         self.redis.scale(replicas).await?;
         Ok(at)
+    }
+
+    /// Nobody is to be replaced, and whoever is not on record any more is to be master.
+    async fn take_back(&self, before: &Settled) -> Result<()> {
+        self.redis.change(rolled(None)).await?;
+        let record = subject::record(&self.redis.get().await?)?;
+        let mut names = before.pods().map(ResourceExt::name_any);
+        let left = names.find(|name| *name != before.master.name_any() && !record.members.contains_key(name));
+        let left = left.context("nobody has left")?;
+        self.redis.annotate(names::ANNOTATION_SWITCHOVER, Some(&left)).await?;
+        Ok(())
     }
 
     /// Waits until this operator holds the record and the resource is whole.
@@ -242,6 +264,11 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// What other pods are wanted for.
+fn rolled(value: Option<&str>) -> Value {
+    json!({ "podAnnotations": { "rolled": value } })
 }
 
 fn last(masters: &[Settled]) -> Result<&Settled> {

@@ -14,6 +14,7 @@ mod join;
 mod labels;
 mod learn;
 mod leave;
+mod newcomers;
 mod priority;
 mod progress;
 mod promote;
@@ -190,6 +191,7 @@ pub fn decide(seen: &Observed) -> Plan {
         let first = usize::from(!steps.is_empty());
         steps.rotate_left(first);
     }
+    newcomers::touch(seen, &mut steps);
     Plan {
         steps,
         why,

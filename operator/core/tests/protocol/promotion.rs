@@ -185,7 +185,7 @@ fn d01_a_promoted_one_has_the_users_of_those_who_will_follow_it() {
 #[test]
 fn e22_at_a_first_start_one_that_is_not_as_it_was_claimed_is_claimed_again_once_it_is_frozen() {
     let mut world = World::new(3, Disk::Memory);
-    world.faults.insert(2, Fault::Fail);
+    world.faults.insert(3, Fault::Fail);
     world.until(|world| world.record.is_some() && world.record().phase == Phase::Promoting);
     let record = world.record();
     assert!(record.master.is_none() && !world.server(0).master);

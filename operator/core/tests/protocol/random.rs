@@ -1,10 +1,9 @@
 //! Anything happens, in any order; then nothing more goes wrong, and the world comes to rest. `LAWS_CASES` sets how many.
 
-use crate::laws::setting;
+use crate::laws::{seeded, setting};
 use crate::world::{Disk, Fault, Mood, Pass, World, pod_name, reasons};
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use redis_operator_core::observed::Policy;
 use redis_operator_core::plan::Reason;
 use std::cell::Cell;
@@ -170,17 +169,9 @@ fn mend(world: &mut World) {
 }
 
 fn run(cases: u32, events: impl Strategy<Value = Event>, holds: impl Fn(u32, Disk, &[Event])) {
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let mut seed = [7; 16];
-    seed[..4].copy_from_slice(&setting("LAWS_SEED", 1).to_le_bytes());
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::XorShift, &seed));
     let disk = select(vec![Disk::Memory, Disk::Memory, Disk::Rdb, Disk::Aof]);
     let strategy = (1u32..5, disk, prop::collection::vec(events, 1..40));
-    let outcome = runner.run(&strategy, |(replicas, disk, events)| {
+    let outcome = seeded(cases, 7).run(&strategy, |(replicas, disk, events)| {
         holds(replicas, disk, &events);
         Ok(())
     });

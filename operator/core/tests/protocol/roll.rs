@@ -1,6 +1,6 @@
 //! A new spec reaches every pod, one after another, and no write is lost, plain ones included.
 
-use crate::world::{Disk, Fault, Mood, World, pod_name, reasons};
+use crate::world::{Disk, Fault, Mood, Pass, World, pod_name, reasons};
 use redis_operator_core::observed::Paused;
 use redis_operator_core::plan::{Plan, Reason, Step};
 use redis_operator_core::record::Stage;
@@ -52,6 +52,32 @@ fn r04_replicas_first_then_a_switchover_then_the_old_master() {
     assert!(rolled(&world));
     world.assert_healthy();
     world.assert_nothing_lost();
+}
+
+/// The leader ends with a deletion on its way, and the roll is taken back: its successor takes the pod back.
+#[test]
+fn f14_a_late_deletion_misses_a_pod_that_was_taken_back() {
+    let mut world = World::healthy(3);
+    world.spec += 1;
+    let late = loop {
+        let mut ahead = world.clone();
+        let plan = ahead.pass_only();
+        if let [step @ Step::DeletePod { .. }] = plan.steps.as_slice() {
+            break step.clone();
+        }
+        world = ahead;
+    };
+    world.spec -= 1;
+    world.new_operator();
+    let uid = world.pod(2).uid.clone();
+    assert!(!world.record().names(&uid), "it has left");
+    world.until(|world| world.record().names(&uid));
+    assert_eq!(world.pod(2).label, None, "nothing else has written to it");
+    assert_eq!(world.step(&late, 0), Pass::Failed);
+    assert_eq!(world.pod(2).uid, uid);
+    world.settle();
+    world.assert_healthy();
+    assert_eq!(world.pod(2).uid, uid);
 }
 
 #[test]

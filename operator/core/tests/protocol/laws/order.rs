@@ -47,7 +47,7 @@ pub fn announced_first(seen: &Observed, plan: &Plan) -> Verdict {
             continue;
         }
         let Some(now) = record else {
-            let harmless = matches!(step, Step::Freeze(_) | Step::DeletePod { .. });
+            let harmless = matches!(step, Step::Freeze(_) | Step::TouchPod { .. } | Step::DeletePod { .. });
             law(harmless, || format!("law 11: {step:?} without a record"))?;
             continue;
         };
@@ -73,10 +73,36 @@ pub fn announced_first(seen: &Observed, plan: &Plan) -> Verdict {
             Step::CutClients(who) => !is_master(who),
             Step::Pause(who) => is_master(who) && now.phase == Phase::Switching,
             Step::Resume(who) => is_master(who),
-            Step::Record(_) | Step::TouchSlice | Step::Label { .. } | Step::Serve(_) => true,
+            Step::Record(_) | Step::TouchSlice | Step::Label { .. } | Step::TouchPod { .. } | Step::Serve(_) => true,
             Step::Priority { on, priority } => seen.instances[&on.pod].wanted_priority == Some(*priority),
         };
         law(fine, || format!("law 11: {step:?} under {now:?}"))?;
+    }
+    Ok(())
+}
+
+/// Law 11, pods: a deletion that was decided before holds for no pod that the record names from now on.
+pub fn newcomers_are_touched_first(seen: &Observed, plan: &Plan) -> Verdict {
+    let mut touched = vec![];
+    for step in &plan.steps {
+        match step {
+            Step::TouchPod {
+                uid, resource_version, ..
+            } => touched.push((uid, resource_version)),
+            Step::Record(next) => {
+                let known = |uid: &str| old(seen).is_some_and(|record| record.names(uid));
+                let newcomers = seen
+                    .instances
+                    .values()
+                    .filter(|it| next.names(&it.uid) && !known(&it.uid));
+                for it in newcomers {
+                    law(touched.contains(&(&it.uid, &it.resource_version)), || {
+                        format!("law 11: {} comes into the record untouched", it.pod)
+                    })?;
+                }
+            }
+            _ => {}
+        }
     }
     Ok(())
 }

@@ -81,7 +81,7 @@ fn rename_step(step: &Step) -> Step {
             claim.process = process(claim.process.clone());
             users.sort();
         }
-        Step::Label { pod, .. } | Step::DeletePod { pod, .. } => *pod = other(pod),
+        Step::Label { pod, .. } | Step::TouchPod { pod, .. } | Step::DeletePod { pod, .. } => *pod = other(pod),
         Step::TouchSlice => {}
     }
     step

@@ -17,7 +17,7 @@ pub type Verdict = Result<(), String>;
 pub type Law = fn(&Observed, &Plan) -> Verdict;
 
 /// All of them.
-pub const ALL: [Law; 11] = [
+pub const ALL: [Law; 12] = [
     one_master_label,
     who_may_be_promoted,
     who_may_be_switched_to,
@@ -28,6 +28,7 @@ pub const ALL: [Law; 11] = [
     silence_is_long_enough,
     order::record_moves_forward,
     order::announced_first,
+    order::newcomers_are_touched_first,
     order::never_silently_stuck,
 ];
 

@@ -79,6 +79,17 @@ impl World {
                 };
                 pod.version += 1;
             }
+            Step::TouchPod {
+                pod,
+                uid,
+                resource_version,
+            } => {
+                let pod = self.pods.get_mut(pod).filter(|pod| pod.uid == *uid).ok_or("gone")?;
+                if pod.version.to_string() != *resource_version {
+                    return Err("conflict");
+                }
+                pod.version += 1;
+            }
             Step::DeletePod {
                 pod,
                 uid,
