@@ -25,6 +25,7 @@ const RARE: &[(&str, &str)] = &[
     (DATA, "restart: the evidence is ambiguous"),
     (DATA, "the annotation has nothing to decide"),
     (DATA, "the annotation that was used is gone"),
+    (EMPTY, "restart: demote a master that has nothing"),
     (ORDER, "wait for the master that is still heard"),
     (ORDER, "first start: freeze"),
     (ORDER, "a member hears the master: end the election"),
@@ -41,6 +42,7 @@ const CRASH: &str = "the operator has to end between two steps of one plan of a 
 const PAUSE: &str = "everything has to be paused within the few milliseconds of a switchover";
 const BACK_OFF: &str = "a kubelet waits ten seconds at most here, and this rule five minutes";
 const DATA: &str = "all have to end, and their data must not tell which is the newest";
+const EMPTY: &str = "a person has to promote an empty instance while nobody lives who holds the data";
 const TWICE: &str = "a person has to fail over twice while nobody leads, and an old copy has to come back";
 const ORDER: &str = "two failures have to come in one order, and in the time of one pass";
 
