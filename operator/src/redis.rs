@@ -74,9 +74,10 @@ impl Connection {
         }
     }
 
-    /// Resolves as soon as the connection is broken (milliseconds after the process has ended), or was given up.
-    pub async fn closed(&self) {
-        self.wire.closed().await;
+    /// Resolves as soon as the connection is broken (milliseconds after the process has ended), or was given up, and says
+    /// why: what a call over it would fail with.
+    pub async fn closed(&self) -> CallError {
+        self.wire.closed().await
     }
 
     /// It is broken, or was given up after a call that timed out.
@@ -253,7 +254,7 @@ impl Connection {
     fn checked<T>(&self, outcome: Result<T, CallError>) -> Result<T, CallError> {
         outcome.inspect_err(|error| {
             if matches!(error, CallError::Unreadable(_)) {
-                self.wire.close();
+                self.wire.close(error);
             }
         })
     }

@@ -267,6 +267,23 @@ async fn a_hung_first_delays_the_others_by_one_limit_and_once() {
     watched.answering("u0").await;
 }
 
+/// The connection was not lost, it was given up: no attempt to open another one is going to tell more in no time.
+#[tokio::test]
+async fn o03_nobody_waits_for_one_that_let_a_call_time_out() {
+    let server = Server::fenced();
+    let watched = watching(&[&server], RARELY).await;
+    let before = watched.wakes();
+    server.stop();
+    let given_up = watched.watch.connection("u0").unwrap().freeze().await;
+    assert_eq!(given_up, Err(CallError::TimedOut));
+    watched.woken_since(before).await;
+    let begun = Instant::now();
+    let seen = watched.seen("u0").await;
+    assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
+    assert!(matches!(seen.reach, Reach::Silent { .. }), "{seen:?}");
+    server.resume();
+}
+
 #[tokio::test]
 async fn a_hung_instance_is_noticed_by_its_task() {
     let server = Server::fenced();

@@ -29,7 +29,7 @@ pub enum OpenError {
 /// Why a call did not do what it promises.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// No reply in time. **The commands may still run later.** The connection is closed.
+    /// No reply in time, to this call or to one before it. **The commands may still run later.** The connection is closed.
     #[error("no reply in time; the commands may still run")]
     TimedOut,
     /// The connection broke. The commands may have run, unless it was closed before the call.

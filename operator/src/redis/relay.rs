@@ -30,6 +30,8 @@ pub(super) enum End {
     Closed,
     /// The server said this instead of RESP, or too much.
     Nonsense(String),
+    /// This side gave it up: a reply did not come in time.
+    GivenUp,
 }
 
 /// Carries bytes both ways until either side closes or the server talks nonsense.

@@ -86,14 +86,18 @@ impl Wire {
         self.end.borrow().is_some()
     }
 
-    pub(super) async fn closed(&self) {
+    pub(super) async fn closed(&self) -> CallError {
         let _ = self.end.subscribe().wait_for(Option::is_some).await;
+        self.why_closed()
     }
 
-    pub(super) fn close(&self) {
-        if !self.is_closed() {
-            self.end.send_replace(Some(End::Closed));
-        }
+    pub(super) fn close(&self, why: &CallError) {
+        let end = match why {
+            CallError::TimedOut => End::GivenUp,
+            CallError::Unreadable(text) => End::Nonsense(text.clone()),
+            _ => End::Closed,
+        };
+        tell(&self.end, end);
         self.life.abort();
     }
 
@@ -102,14 +106,14 @@ impl Wire {
         let outcome = timeout(self.limit, async {
             let _turn = self.turn.lock().await;
             if self.is_closed() {
-                return Err(CallError::Closed);
+                return Err(self.why_closed());
             }
             // Whoever abandons a transaction halfway must not leave the next one inside it.
             let unfinished = CloseOnDrop(Some(self));
             let replies = tokio::select! {
                 biased;
                 replies = self.send(commands) => replies?,
-                () = self.closed() => return Err(CallError::Closed),
+                why = self.closed() => return Err(why),
             };
             unfinished.disarm();
             Ok(replies)
@@ -129,7 +133,7 @@ impl Wire {
                     error,
                     CallError::TimedOut | CallError::Closed | CallError::Unreadable(_)
                 ) {
-                    self.close();
+                    self.close(error);
                 }
             })
     }
@@ -137,6 +141,7 @@ impl Wire {
     fn why_closed(&self) -> CallError {
         match &*self.end.borrow() {
             Some(End::Nonsense(text)) => CallError::Unreadable(text.clone()),
+            Some(End::GivenUp) => CallError::TimedOut,
             _ => CallError::Closed,
         }
     }
@@ -185,12 +190,21 @@ async fn live(mut pump: Pump, mut local: TcpStream, mut server: TcpStream, end: 
         _ = &mut pump.0 => End::Closed,
     };
     // Told before the sockets close, so that whoever sees that can learn why.
-    end.send_replace(Some(why));
+    tell(&end, why);
     drop((local, server));
     if !pump.0.is_finished() {
         // fred still has to read, and to tell, what the server said last.
         let _ = timeout(LAST_WORDS, &mut pump.0).await;
     }
+}
+
+/// The first reason stays.
+fn tell(end: &watch::Sender<Option<End>>, why: End) {
+    end.send_if_modified(|end| {
+        let first = end.is_none();
+        end.get_or_insert(why);
+        first
+    });
 }
 
 struct CloseOnDrop<'a>(Option<&'a Wire>);
@@ -204,7 +218,7 @@ impl CloseOnDrop<'_> {
 impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(wire) = self.0 {
-            wire.close();
+            wire.close(&CallError::TimedOut);
         }
     }
 }

@@ -110,12 +110,14 @@ impl Post {
         while self.ask(&connection, true).await {
             let pause = *pace.borrow_and_update();
             tokio::select! {
-                () = connection.closed() => break,
+                _ = connection.closed() => break,
                 () = sleep(pause) => {}
                 Ok(()) = pace.changed() => {}
             }
         }
-        self.tell(|state| state.broke(&connection));
+        // Whoever gave it up may not have told yet, and only of one that the server closed more is to be known in no time.
+        let why = connection.closed().await;
+        self.tell(|state| state.failed(&connection, &why, self.clock.now()));
     }
 
     /// Probes and notes the outcome. False if the connection is of no use any more.

@@ -364,11 +364,9 @@ impl World {
         let line = post.line.clone().filter(|line| line.cid == cid);
         if let Some(line) = &line {
             line.shut();
-            if !matches!(what, For::Pass(_)) {
-                let news = post.state.failed(line, &CallError::TimedOut, now);
-                if news && what == For::Hold {
-                    side.wake();
-                }
+            let news = post.state.failed(line, &CallError::TimedOut, now);
+            if news && !matches!(what, For::Look(_)) {
+                side.wake();
             }
         }
         match what {
