@@ -102,7 +102,11 @@ async fn a_hung_process_accepts_and_does_not_reply() {
     assert_eq!(probe_error(&connection).await, CallError::TimedOut);
     assert!(connection.is_closed());
     assert_eq!(connection.closed().await, CallError::TimedOut);
-    assert_eq!(probe_error(&connection).await, CallError::TimedOut, "given up by that call");
+    assert_eq!(
+        probe_error(&connection).await,
+        CallError::TimedOut,
+        "given up by that call"
+    );
     server.resume();
 }
 
