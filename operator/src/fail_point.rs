@@ -1,9 +1,11 @@
 //! Named points at which a test ends or stops this very process, to show that it may happen anywhere.
 
 use rustix::process::{Signal, getpid, kill_process};
+use std::fs;
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::yield_now;
 
 /// Where, and with which signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +67,27 @@ pub fn reach(name: &str) {
     if let Err(error) = kill_process(getpid(), armed.point.signal) {
         tracing::error!(%error, "could not signal this process");
     }
+    while stop_is_pending() {
+        yield_now();
+    }
+}
+
+/// The kernel hands SIGSTOP to one thread of the process, which stops all the others when it gets the processor: on a busy
+/// machine whoever asked for it is several steps further by then. proc(5), `ShdPnd`.
+fn stop_is_pending() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    let pending = pending.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    pending.is_some_and(|mask| mask >> (Signal::STOP.as_raw() - 1) & 1 == 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::{Pid, WaitOptions, waitpid};
+    use std::io::Read;
     use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Stdio};
 
     #[test]
     fn kill_is_the_default() {
@@ -110,20 +127,45 @@ mod tests {
             return;
         }
         reach("here");
-        arm("here".parse().unwrap());
+        arm(std::env::var(VICTIM).unwrap().parse().unwrap());
         reach("elsewhere");
         println!("alive so far");
+        // whichever thread is told to stop, this one is not the next that runs
+        for _ in 0..8 {
+            std::thread::spawn(|| {
+                loop {
+                    std::hint::black_box(());
+                }
+            });
+        }
         reach("here");
         println!("still alive");
     }
 
+    fn victim_of(point: &str) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "fail_point::tests::victim", "--ignored", "--nocapture"])
+            .env(VICTIM, point);
+        command
+    }
+
+    #[test]
+    fn whoever_reaches_a_stop_does_nothing_until_it_is_resumed() {
+        let mut victim = victim_of("here:stop").stdout(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_child(&victim);
+        let status = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap().unwrap().1;
+        assert!(status.stopped(), "{status:?}");
+        kill_process(pid, Signal::KILL).unwrap();
+        let mut said = String::new();
+        victim.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        victim.wait().unwrap();
+        assert!(said.contains("alive so far") && !said.contains("still alive"), "{said}");
+    }
+
     #[test]
     fn the_process_ends_at_the_armed_point_and_nowhere_else() {
-        let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "fail_point::tests::victim", "--ignored", "--nocapture"])
-            .env(VICTIM, "1")
-            .output()
-            .unwrap();
+        let output = victim_of("here").output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(said.contains("alive so far") && !said.contains("still alive"), "{said}");
         assert_eq!(output.status.signal(), Some(9));
