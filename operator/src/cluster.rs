@@ -170,12 +170,20 @@ impl<S: Store> Api for Cluster<S> {
         labelled.map_err(lost_pod)
     }
 
+    /// Once for each record: a touch is news, and would end every pause before a step after it that is refused is tried again.
     async fn touch_pod(&self, pod: &str, uid: &str, resource_version: &str) -> Done {
+        let seq = S::found(self.held().record()).record().map_or(0, |record| record.seq);
+        if self.held().is_touched(seq, uid) {
+            return Ok(());
+        }
         let touched = self.store.touch_pod(pod, uid, resource_version).await;
-        touched.map_err(lost_pod)
+        touched.map_err(lost_pod)?;
+        self.held().touched(seq, uid);
+        Ok(())
     }
 
     async fn delete_pod(&self, pod: &str, uid: &str, resource_version: &str) -> Done {
+        self.held().deletes(uid);
         let deleted = self.store.delete_pod(pod, uid, resource_version).await;
         deleted.map_err(lost_pod)
     }

@@ -67,6 +67,29 @@ async fn f14_a_pod_that_was_touched_is_not_deleted_as_it_was_seen_before() {
     assert_eq!(api.get(POD), None);
 }
 
+/// Whatever follows may be refused again and again, and every touch is news.
+#[tokio::test]
+async fn a_pod_is_touched_once_for_each_record() {
+    const POD: &str = "/api/v1/namespaces/a/pods/redis-x-0";
+    let api = FakeApi::default();
+    api.put(
+        POD,
+        json!({"metadata": {"name": "redis-x-0", "namespace": "a", "uid": "uid-0"}}),
+    );
+    let cluster = cluster(&api);
+    let version = || {
+        api.get(POD).unwrap()["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    cluster.touch_pod("redis-x-0", "uid-0", &version()).await.unwrap();
+    let touched = version();
+    cluster.forget();
+    cluster.touch_pod("redis-x-0", "uid-0", &touched).await.unwrap();
+    assert_eq!(version(), touched);
+}
+
 #[tokio::test]
 async fn f14_a_write_of_the_slice_without_an_answer_is_in_doubt_until_another_one_is_answered() {
     let api = FakeApi::default();

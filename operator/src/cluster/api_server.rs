@@ -134,9 +134,9 @@ impl Store for ApiServer {
         };
         let mut slice = written?;
         // written by this holder, also where a webhook takes that away from it
-        slice
-            .annotations_mut()
-            .extend(wanted.metadata.annotations.unwrap_or_default());
+        let mut own = wanted.metadata.annotations.unwrap_or_default();
+        own.retain(|name, _| [names::ANNOTATION_HOLDER, names::ANNOTATION_TERM].contains(&name.as_str()));
+        slice.annotations_mut().extend(own);
         Ok(Arc::new(slice))
     }
 

@@ -4,6 +4,7 @@
 use super::store::Shown;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The record and the slice, as far as they are known; what is not has to be read.
@@ -15,6 +16,8 @@ pub(super) struct Held<R> {
     pub(super) metrics_port: bool,
     redis_version: Option<String>,
     slice_version: Option<String>,
+    /// Pods, by uid, that were touched for the record after the one with this seq, and that nothing was sent to since.
+    touched: (u64, BTreeSet<String>),
 }
 
 /// A value, and the version that the cache showed when it was learnt: as long as it shows that one, it is behind.
@@ -32,6 +35,7 @@ impl<R> Default for Held<R> {
             metrics_port: false,
             redis_version: None,
             slice_version: None,
+            touched: Default::default(),
         }
     }
 }
@@ -84,6 +88,24 @@ impl<R: Clone + PartialEq> Held<R> {
     pub(super) fn wrote_slice(&mut self, slice: Arc<EndpointSlice>) {
         self.slice_in_doubt = false;
         self.learn_slice(Some(slice), self.slice_version.clone());
+    }
+
+    /// Whether this pod was touched for the record after the one with this seq.
+    pub(super) fn is_touched(&self, seq: u64, uid: &str) -> bool {
+        self.touched.0 == seq && self.touched.1.contains(uid)
+    }
+
+    /// This pod was touched for the record after the one with this seq.
+    pub(super) fn touched(&mut self, seq: u64, uid: &str) {
+        if self.touched.0 != seq {
+            self.touched = (seq, BTreeSet::new());
+        }
+        self.touched.1.insert(uid.to_owned());
+    }
+
+    /// A deletion of this pod may be on its way.
+    pub(super) fn deletes(&mut self, uid: &str) {
+        self.touched.1.remove(uid);
     }
 
     /// Everything has to be read again.

@@ -112,11 +112,14 @@ impl Wire {
             let unfinished = CloseOnDrop(Some(self));
             let replies = tokio::select! {
                 biased;
-                replies = self.send(commands) => replies?,
-                why = self.closed() => return Err(why),
+                replies = self.send(commands) => replies,
+                why = self.closed() => Err(why),
             };
+            if let Err(why) = &replies {
+                self.close(why);
+            }
             unfinished.disarm();
-            Ok(replies)
+            replies
         });
         let replies = match outcome.await {
             Ok(Ok(replies)) => results(commands, replies),
