@@ -19,6 +19,9 @@ use support::{Client, PORT, Server, ServerOptions};
 const SERVERS: usize = 3;
 const STEPS: usize = 25;
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Seconds after its start in which a server pings its replicas for the first time, whatever `repl-ping-replica-period` says:
+/// at once, or up to a second later if it read its log on a busy machine (`whileBlockedCron` counts as well).
+const PINGED: u64 = 2;
 
 /// What a step does, by number of the server.
 #[derive(Clone, Copy, Debug)]
@@ -278,6 +281,10 @@ impl Both {
             self.real[one].restart(&self.options);
         }
         self.clients[one] = self.real[one].client();
+        if self.appendonly {
+            let client = &mut self.clients[one];
+            support::wait("its first ping to be over", || uptime(client) >= PINGED);
+        }
         self.numbers[one] = begin(&mut self.model, one, self.appendonly, saved);
     }
 
@@ -344,6 +351,14 @@ impl Both {
     fn story(&self) -> String {
         format!("\nafter {}", self.history.join(", "))
     }
+}
+
+fn uptime(client: &mut Client) -> u64 {
+    let info = client.call(&["INFO", "server"]);
+    let line = info
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("uptime_in_seconds:"));
+    line.and_then(|value| value.parse().ok()).unwrap_or_default()
 }
 
 fn address(n: usize) -> u8 {
