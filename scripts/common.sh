@@ -14,3 +14,14 @@ DEPLOYMENT=deployment/redis-operator
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 kubectl() { e2e/cluster/kubectl "$@"; }
+
+# CMD... for each of CLUSTERS, side by side.
+each_cluster() {
+  local cluster pid pids=() status=0
+  for cluster in $CLUSTERS; do
+    CLUSTER=$cluster "$@" &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || status=$?; done
+  return $status
+}
