@@ -5,6 +5,7 @@ use redis_operator_core::api::RedisSpec;
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_millis(50);
+const POD: &str = "/api/v1/namespaces/a/pods/redis-x-0";
 const SLICE: &str = "/apis/discovery.k8s.io/v1/namespaces/a/endpointslices/redis-x-master";
 
 fn cluster(api: &FakeApi) -> Cluster {
@@ -36,15 +37,17 @@ async fn look(api: &FakeApi, cluster: &Cluster) -> Slice {
     cluster.slice(cached.as_ref()).await.unwrap().unwrap()
 }
 
+fn with_a_pod() -> FakeApi {
+    let api = FakeApi::default();
+    let pod = json!({"metadata": {"name": "redis-x-0", "namespace": "a", "uid": "uid-0"}});
+    api.put(POD, pod);
+    api
+}
+
 /// A deletion that is on its way was decided for the pod as it was seen.
 #[tokio::test]
 async fn f14_a_pod_that_was_touched_is_not_deleted_as_it_was_seen_before() {
-    const POD: &str = "/api/v1/namespaces/a/pods/redis-x-0";
-    let api = FakeApi::default();
-    api.put(
-        POD,
-        json!({"metadata": {"name": "redis-x-0", "namespace": "a", "uid": "uid-0"}}),
-    );
+    let api = with_a_pod();
     let cluster = cluster(&api);
     let version = || {
         api.get(POD).unwrap()["metadata"]["resourceVersion"]
@@ -70,12 +73,7 @@ async fn f14_a_pod_that_was_touched_is_not_deleted_as_it_was_seen_before() {
 /// Whatever follows may be refused again and again, and every touch is news.
 #[tokio::test]
 async fn a_pod_is_touched_once_for_each_record() {
-    const POD: &str = "/api/v1/namespaces/a/pods/redis-x-0";
-    let api = FakeApi::default();
-    api.put(
-        POD,
-        json!({"metadata": {"name": "redis-x-0", "namespace": "a", "uid": "uid-0"}}),
-    );
+    let api = with_a_pod();
     let cluster = cluster(&api);
     let version = || {
         api.get(POD).unwrap()["metadata"]["resourceVersion"]
