@@ -3,7 +3,7 @@
 #   docker build -t REGISTRY/redis-operator:0.1.0 .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t REGISTRY/redis-operator:0.1.0 --push .
 #
-# `make image` builds the binary with the cargo of this machine and gives it in place of the stage `build`.
+# `make dockerfile` tries it whole; `make image` builds the binary with the cargo of this machine and gives it in place of the stage `build`.
 
 FROM --platform=$BUILDPLATFORM docker.io/library/rust:1.95.0-bookworm AS build
 ARG TARGETARCH

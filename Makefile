@@ -2,7 +2,7 @@
 # CLUSTER=name picks another cluster than "ro"; KUBECONFIG=file uses one that you have; PROFILE=dev makes a quick image.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit simulate explore mutants lint fmt scenarios crd cluster cluster-down image load deploy figures
+.PHONY: help demo test unit simulate explore mutants lint fmt scenarios crd cluster cluster-down image dockerfile load deploy figures
 
 help: ## this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ cluster-down: ## take it away; nothing stays but the build cache
 
 image: ## the operator's image as target/redis-operator.tar
 	@scripts/image
+
+dockerfile: ## try the Dockerfile whole, its build stage in a container too (ARCH=arm64 for that; five minutes, leaves nothing)
+	@scripts/dockerfile $(ARCH)
 
 load: ## the image into the running cluster, and the operator restarted with it
 	@scripts/deploy --only-image
