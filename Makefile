@@ -23,7 +23,7 @@ simulate: ## so many runs of the operator in a simulated world: SEEDS=0..10000, 
 explore: ## every interleaving of a small world around the decisions, rules taken out too; writes docs/explorer.md
 	@scripts/explore
 
-mutants: ## changes the core in every place: does a test fail? writes docs/mutants.md (an hour or two, resumable; FILES="decide record.rs" for some)
+mutants: ## changes the core in every place: does a test fail? writes docs/mutants.md (half an hour, resumable; FILES="decide record.rs" for some)
 	@scripts/mutants $(FILES)
 
 lint: ## rustfmt, clippy, cargo-deny, CRD drift
