@@ -4,7 +4,8 @@ use http::StatusCode;
 use redis_operator_core::api::RedisSpec;
 use serde_json::json;
 
-const LIMIT: Duration = Duration::from_millis(50);
+/// Once it is waited for.
+const LIMIT: Duration = Duration::from_secs(2);
 const POD: &str = "/api/v1/namespaces/a/pods/redis-x-0";
 const SLICE: &str = "/apis/discovery.k8s.io/v1/namespaces/a/endpointslices/redis-x-master";
 

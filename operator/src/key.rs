@@ -95,7 +95,7 @@ mod tests {
     use crate::fake_api::FakeApi;
     use serde_json::json;
 
-    const LIMIT: Duration = Duration::from_secs(1);
+    const LIMIT: Duration = Duration::from_secs(60);
     const PATH: &str = "/api/v1/namespaces/a/secrets/redis-operator-key";
 
     #[tokio::test]

@@ -126,14 +126,14 @@ mod tests {
     use tokio::sync::{Notify, mpsc, oneshot};
 
     const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/a/leases/redis-operator";
-    const LIMIT: Duration = Duration::from_secs(10);
+    const LIMIT: Duration = Duration::from_secs(60);
 
     fn timings() -> Lease {
         Lease {
             lease_name: "redis-operator".to_owned(),
-            lease_duration: Duration::from_secs(1),
-            renew_deadline: Duration::from_millis(500),
-            retry_period: Duration::from_millis(20),
+            lease_duration: Duration::from_secs(4),
+            renew_deadline: Duration::from_millis(2_500),
+            retry_period: Duration::from_millis(100),
         }
     }
 

@@ -104,7 +104,7 @@ mod tests {
     use crate::fake_api::FakeApi;
     use serde_json::Value;
 
-    const LIMIT: Duration = Duration::from_secs(1);
+    const LIMIT: Duration = Duration::from_secs(60);
 
     fn path(name: &str) -> String {
         format!("/api/v1/namespaces/n/pods/{name}")

@@ -6,7 +6,7 @@ use redis_operator_core::credentials::Passwords;
 use redis_operator_core::resources::{Inputs, build};
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(60);
 const CORE: &str = "/api/v1/namespaces/a";
 const STATEFUL_SET: &str = "/apis/apps/v1/namespaces/a/statefulsets/redis-x";
 const BUDGET: &str = "/apis/policy/v1/namespaces/a/poddisruptionbudgets/redis-x";

@@ -79,7 +79,7 @@ async fn d01_a_killed_process_is_noticed_by_its_broken_connection() {
     server.kill();
     let begun = Instant::now();
     connection.closed().await;
-    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
     assert_eq!(probe_error(&connection).await, CallError::Closed);
     assert_eq!(error_of(server.address()).await, OpenError::Refused);
 }

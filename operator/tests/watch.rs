@@ -163,7 +163,7 @@ async fn d01_a_killed_process_wakes_at_once_and_is_refused_in_that_very_pass() {
     server.kill();
     let begun = Instant::now();
     watched.woken_since(before).await;
-    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
     let seen = watched.watch.observe(Some("u0")).await;
     assert!(matches!(seen["u0"].reach, Reach::Refused { .. }), "{:?}", seen["u0"]);
     assert!(matches!(seen["u1"].reach, Reach::Answers(_)));
