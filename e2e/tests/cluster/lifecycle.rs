@@ -3,6 +3,7 @@
 use crate::{SETTLE, START};
 use anyhow::{Result, ensure};
 use e2e::harness::{Needs, exporter_image, run, run_lent, spec, spec_with};
+use e2e::resp::Reply;
 use e2e::space::{Space, call, until};
 use e2e::subject::{Settled, Subject};
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
@@ -253,23 +254,57 @@ fn f15_a_deleted_slice_is_back_within_a_second() -> Result<()> {
 #[test]
 fn r11_deletion_leaves_nothing() -> Result<()> {
     run("r11", Needs::Cluster, async |space| {
-        let redis = space.apply("a", spec(3)).await?;
+        let redis = space.apply("a", stored("Delete")).await?;
         redis.settled(START).await?;
-        let begun = Instant::now();
-        call(space.api::<Redis>().delete("a", &DeleteParams::default())).await?;
-        until("everything to be gone", SETTLE, async || {
-            let left = left(space).await?;
-            ensure!(left.is_empty(), "left: {left:?}");
-            Ok(true)
-        })
-        .await?;
-        println!("r11: gone after {:.1} s", begun.elapsed().as_secs_f64());
-        // what a late reconcile would bring back, it brings back at once
-        sleep(Duration::from_secs(2)).await;
-        let left = left(space).await?;
-        ensure!(left.is_empty(), "back again: {left:?}");
+        ensure_leaves(space, &[]).await
+    })
+}
+
+/// Their append-only files keep no history, so a person has to say which one counts.
+#[test]
+fn r11_volumes_that_are_retained_are_a_successors() -> Result<()> {
+    run("r11k", Needs::Nodes, async |space| {
+        let redis = space.apply("a", stored("Retain")).await?;
+        let before = redis.settled(START).await?;
+        redis.ask(&before.master, &["SET", "key", "value"])?;
+        let claims = (0..3).map(|ordinal| format!("PersistentVolumeClaim data-{}", names::pod("a", ordinal)));
+        ensure_leaves(space, &claims.collect::<Vec<_>>()).await?;
+        let redis = space.apply("a", stored("Retain")).await?;
+        let former = before.master.name_any();
+        redis
+            .says(&[names::ANNOTATION_ELECT, &former, "has 1 keys"], START)
+            .await?;
+        redis.annotate(names::ANNOTATION_ELECT, Some(&former)).await?;
+        let after = redis.settled(START).await?;
+        for pod in after.pods() {
+            let value = redis.ask(pod, &["GET", "key"])?;
+            ensure!(value == Reply::Text("value".to_owned()), "{value:?}");
+        }
         Ok(())
     })
+}
+
+/// On volumes of the cluster's default class.
+fn stored(when_deleted: &str) -> Value {
+    spec_with(3, json!({ "storage": { "size": "1Gi", "whenDeleted": when_deleted } }))
+}
+
+/// Deletes the resource: soon nothing but this is there, and it stays like that.
+async fn ensure_leaves(space: &Space, wanted: &[String]) -> Result<()> {
+    let begun = Instant::now();
+    call(space.api::<Redis>().delete("a", &DeleteParams::default())).await?;
+    until("everything to be gone", SETTLE, async || {
+        let left = left(space).await?;
+        ensure!(left == wanted, "left: {left:?}");
+        Ok(true)
+    })
+    .await?;
+    println!("r11: gone after {:.1} s", begun.elapsed().as_secs_f64());
+    // what a late reconcile would bring back, it brings back at once
+    sleep(Duration::from_secs(2)).await;
+    let left = left(space).await?;
+    ensure!(left == wanted, "back again: {left:?}");
+    Ok(())
 }
 
 /// Everything in the namespace that is not Kubernetes' own.

@@ -1,20 +1,20 @@
 //! Every process ends at once.
 
-use crate::{SETTLE, START};
+use crate::{SAY, SETTLE, START};
 use anyhow::{Context, Result, ensure};
 use e2e::fault::{Process, Signal};
 use e2e::harness::{Needs, run, spec, spec_with};
-use e2e::pod::{address, role};
+use e2e::pod::{address, restarts, role};
 use e2e::resp::{Connection, Reply};
-use e2e::space::{Space, call};
+use e2e::space::{Space, call, until};
 use e2e::subject::{Settled, Subject};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::{Api, ResourceExt};
 use redis_operator_core::names;
 use serde_json::{Value, json};
 use std::fs;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const KEYS: i64 = 100;
 /// A WAIT of five seconds, and its answer.
@@ -134,7 +134,7 @@ async fn pod_0_has_lost_its_volume(space: &Space, appendonly: &str) -> Result<()
     let first = redis.pod(0).await?;
     let killed = processes(&redis, &before)?;
     redis.process(&first)?.send(Signal::Stop)?;
-    wipe(&redis, &first).await?;
+    empty(&folder(&redis, &first).await?)?;
     for process in killed {
         process.send(Signal::Kill)?;
     }
@@ -150,8 +150,8 @@ fn save(redis: &Subject, settled: &Settled) -> Result<()> {
     settled.pods().try_for_each(|pod| redis.ask(pod, &["SAVE"]).map(|_| ()))
 }
 
-/// Empties the volume of a pod.
-async fn wipe(redis: &Subject, pod: &Pod) -> Result<()> {
+/// Where the volume of a pod is.
+async fn folder(redis: &Subject, pod: &Pod) -> Result<PathBuf> {
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
     let mut claims = volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref());
     let claim = &claims.next().context("no claim")?.claim_name;
@@ -159,7 +159,7 @@ async fn wipe(redis: &Subject, pod: &Pod) -> Result<()> {
     let volume = claim.spec.and_then(|spec| spec.volume_name).context("not bound")?;
     let volumes = Api::<PersistentVolume>::all(redis.space.cluster.client.clone());
     let local = call(volumes.get(&volume)).await?.spec.and_then(|spec| spec.local);
-    empty(Path::new(&local.context("no local volume")?.path))
+    Ok(local.context("no local volume")?.path.into())
 }
 
 fn empty(folder: &Path) -> Result<()> {
@@ -172,4 +172,39 @@ fn empty(folder: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Four restarts of a container: kubelet pauses for 10, 20 and 40 s in between.
+const CRASHES: Duration = Duration::from_secs(110);
+/// The next time kubelet pauses for 80 s.
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_replica_whose_cause_to_crash_is_gone_does_not_wait_for_kubelet() -> Result<()> {
+    run("backoff", Needs::Nodes, async |space| {
+        let redis = space.apply("a", stored(json!({ "appendonly": "no" }))).await?;
+        let before = redis.settled(START).await?;
+        fill(&before)?;
+        let replica = before.replicas.first().context("no replica")?;
+        let dump = folder(&redis, replica).await?.join("dump.rdb");
+        let process = redis.process(replica)?;
+        // one that loads nothing it would write down when it joins
+        process.send(Signal::Stop)?;
+        fs::write(&dump, "no dump")?;
+        process.send(Signal::Kill)?;
+        until("kubelet to have tried four times", CRASHES, async || {
+            let pod = call(space.api::<Pod>().get(&replica.name_any())).await?;
+            let tries = restarts(&pod, names::CONTAINER_REDIS);
+            ensure!(tries >= 4, "{tries} restarts");
+            Ok(true)
+        })
+        .await?;
+        redis.says(&[&replica.name_any(), "CrashLoopBackOff"], SAY).await?;
+        fs::remove_file(&dump)?;
+        let begun = Instant::now();
+        let after = redis.settled(SOON).await?;
+        println!("backoff: back after {:.1} s", begun.elapsed().as_secs_f64());
+        ensure!(after.record.term == before.record.term, "another master");
+        ensure_filled(&redis, &after)
+    })
 }
