@@ -74,10 +74,47 @@ async fn d01_the_master_is_killed() {
         last.published_ms,
         gap.as_millis()
     );
+    assert_eq!(last.from.as_deref(), Some("redis-a-0"));
+    assert_eq!((last.to, last.term), (Some(format!("redis-a-{master}")), Some(2)));
+    let stages = [Some(0), last.elected_ms, last.promoted_ms, last.published_ms];
+    assert!(stages.iter().all(Option::is_some) && stages.is_sorted(), "{stages:?}");
+    assert!(last.published_ms.unwrap() <= i64::try_from(published.as_millis()).unwrap());
+    assert!(last.noticed_ms.is_some(), "it had answered before");
     world.start(0);
     operator.settle(&world, 2).await;
     assert_eq!(world.master(), master);
     world.assert_nothing_lost();
+}
+
+/// More than the sockets between them take: the rest ends with the process.
+#[tokio::test(flavor = "multi_thread")]
+async fn d01_what_a_master_could_not_send_before_it_was_killed_is_counted() {
+    let (mut world, mut operator) = settled(3).await;
+    world.set(0, "min-replicas-to-write", "0");
+    world.set(0, "repl-ping-replica-period", "3600");
+    for ordinal in [1, 2] {
+        world.pods[&ordinal].stop();
+    }
+    let value = "x".repeat(40_000_000);
+    assert_eq!(world.application(0).call(&["SET", "big", &value]), "OK");
+    operator.look(&world).await;
+    let shown: i64 = world.info(0, "master_repl_offset").parse().unwrap();
+    world.kill(0);
+    for ordinal in [1, 2] {
+        world.pods[&ordinal].resume();
+    }
+    operator.until_replaced(&world, 0).await;
+    let Some(Change::Failover(last)) = operator.held.telling.last() else {
+        panic!("it was planned")
+    };
+    let next: i64 = world.info(world.master(), "second_repl_offset").parse().unwrap();
+    assert_eq!(last.bytes_possibly_lost, Some(shown - (next - 1)));
+    assert!(last.bytes_possibly_lost > Some(40_000_000), "{last:?}");
+    let notes = operator.told_as(&world, "FailedOver").await;
+    let bytes = format!("{} bytes of its stream", shown - (next - 1));
+    assert!(notes.len() == 1 && notes[0].contains(&bytes), "{notes:?}");
+    world.start(0);
+    operator.settle(&world, 2).await;
 }
 
 /// A chart claims a pod for itself, or a person sets it aside: the cache shows that as a deletion, and the process lives.

@@ -95,6 +95,22 @@ async fn d13_a_stall_of_one_and_a_half_seconds_is_no_failover() {
     world.assert_nothing_lost();
 }
 
+/// Longer than any other time that a decision could have taken for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn d13_a_stall_within_a_longer_down_after_is_no_failover() {
+    let (world, mut operator) = settled(3).await;
+    world.edit(|redis| redis["spec"]["downAfter"] = json!("8s"));
+    operator.settle(&world, 2).await;
+    world.write(5);
+    let pod = world.pods[&0].resume_after(Duration::from_secs(6));
+    operator.stays_calm(&world, Duration::from_millis(7_500)).await;
+    pod.join().unwrap();
+    operator.settle(&world, 2).await;
+    assert_eq!((world.master(), world.record().term), (0, 1));
+    world.write(5);
+    world.assert_nothing_lost();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn d23_a_master_that_runs_again_before_another_one_is_claimed_keeps_its_place() {
     let (world, mut operator) = settled(3).await;
