@@ -4,7 +4,7 @@ use crate::cluster::Cluster;
 use crate::fault::Process;
 use crate::operator;
 use crate::space::call;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::flowcontrol::v1::FlowSchema;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -51,6 +51,19 @@ pub struct Idle {
     pub writes: f64,
     /// Requests that change nothing, watches included.
     pub reads: f64,
+}
+
+impl Idle {
+    /// Whether nothing was written but the lease, and that was.
+    pub fn judge(&self) -> Result<()> {
+        ensure!(self.lease > 0.0, "nothing was counted, not even the lease");
+        ensure!(
+            self.writes == 0.0,
+            "{} writes to the API server beside the lease",
+            self.writes
+        );
+        Ok(())
+    }
 }
 
 /// Watches the operator for a while.
@@ -179,6 +192,18 @@ mod tests {
     fn time_is_counted_after_the_name() {
         assert_eq!(ticks("7 (a) b) S 1 1 1 0 -1 4 9 0 0 0 30 12 0 0 20 0"), Some(42.0));
         assert_eq!(ticks("nonsense"), None);
+    }
+
+    #[test]
+    fn only_the_lease_may_be_written() {
+        let idle = |lease, writes| Idle {
+            processes: vec![],
+            lease,
+            writes,
+            reads: 9.0,
+        };
+        assert!(idle(120.0, 0.0).judge().is_ok());
+        assert!(idle(120.0, 1.0).judge().is_err() && idle(0.0, 0.0).judge().is_err());
     }
 
     #[test]

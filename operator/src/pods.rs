@@ -248,6 +248,33 @@ mod tests {
         );
     }
 
+    /// The one before it is the only trace of a process that ended.
+    #[test]
+    fn a_back_off_is_read_as_kubelet_writes_it() {
+        let ended = json!({ "exitCode": 137, "containerID": "containerd://former" });
+        let sidecar =
+            json!({ "name": "exporter", "image": "", "imageID": "", "ready": false, "restartCount": 9, "state": {} });
+        let server = json!({
+            "name": "redis", "image": "", "imageID": "", "ready": false, "restartCount": 4,
+            "containerID": "containerd://former",
+            "state": { "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 1m20s" } },
+            "lastState": { "terminated": ended },
+        });
+        let mut pod = pod(json!([]));
+        let status = json!({ "containerStatuses": [sidecar, server] });
+        pod.status = Some(serde_json::from_value(status).unwrap());
+        let expected = Container {
+            id: Some("containerd://former".to_owned()),
+            started_micros: None,
+            terminated: ["containerd://former".to_owned()].into(),
+            waiting: Some("CrashLoopBackOff".to_owned()),
+            restarts: 4,
+        };
+        assert_eq!(container(&pod), expected);
+        pod.status = None;
+        assert_eq!(container(&pod), Container::default());
+    }
+
     #[test]
     fn f08_labels_do_not_make_an_instance() {
         let set: StatefulSet = serde_json::from_value(json!({

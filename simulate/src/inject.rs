@@ -56,6 +56,7 @@ impl World {
     }
 
     /// What it does now; and its end, if it has one.
+    #[allow(clippy::too_many_lines, reason = "an arm for each kind")]
     fn act(&mut self, action: Action) -> Option<Action> {
         match action {
             Action::Kill(target) => {

@@ -1,5 +1,14 @@
 //! The simulated redis against the real one: the same random commands to both, and the same state after each.
-#![allow(missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::as_conversions,
+    clippy::too_many_lines,
+    missing_docs,
+    reason = "a test"
+)]
 
 #[path = "../../operator/tests/support/mod.rs"]
 mod support;

@@ -138,6 +138,7 @@ async fn main() -> Result<()> {
             args.idle_resources, args.idle_seconds
         );
         sections.put(IDLE, format!("{measured} {what}\n\n{}\n{requests}", table.markdown()));
+        judged.push(idle.judge().context(IDLE));
     }
     let order = [PLANNED].into_iter().chain(Fault::ALL.map(Fault::title));
     let order = order.chain([FALSE_ALARMS, IDLE]);

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod yaml;
 
+use kube::CustomResourceExt;
 use redis_operator_core::api::Redis;
 use redis_operator_core::credentials::Passwords;
 use redis_operator_core::resources::{Inputs, Resources, build};
@@ -33,6 +34,59 @@ fn every_field_of_every_object_is_as_it_was() {
             found.join("\n")
         );
     }
+}
+
+/// What is not in it, or misspelt there, would not be seen to arrive.
+#[test]
+fn the_full_one_has_every_field_of_the_spec() {
+    let crd = json!(Redis::crd());
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let all = yaml::documents("operator/core/tests/built");
+    let (_, full) = all.iter().find(|(name, _)| name == "full.yaml").unwrap();
+    let found = strange("spec", schema, &[&full[0]["spec"]]);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Of these are only the names known: what is in them is Kubernetes'.
+#[cfg(test)]
+const FOREIGN: [&str; 10] = [
+    "affinity",
+    "env",
+    "podSecurityContext",
+    "resources",
+    "securityContext",
+    "selector",
+    "tolerations",
+    "topologySpreadConstraints",
+    "volumeMounts",
+    "volumes",
+];
+
+/// Fields of the schema that none of the values has, and fields of theirs that it does not have.
+#[cfg(test)]
+fn strange(place: &str, schema: &Value, values: &[&Value]) -> Vec<String> {
+    let items: Vec<&Value> = values
+        .iter()
+        .flat_map(|it| it.as_array().map_or(vec![*it], |all| all.iter().collect()))
+        .collect();
+    let schema = schema.get("items").unwrap_or(schema);
+    let Some(fields) = schema["properties"].as_object() else {
+        return vec![];
+    };
+    let mut found = vec![];
+    for (name, inner) in fields {
+        let place = format!("{place}.{name}");
+        let there: Vec<&Value> = items.iter().filter_map(|it| it.get(name)).collect();
+        if there.is_empty() {
+            found.push(format!("{place} is missing"));
+        } else if !FOREIGN.contains(&name.as_str()) {
+            found.extend(strange(&place, inner, &there));
+        }
+    }
+    let given = items.iter().filter_map(|it| it.as_object()).flatten();
+    let unknown = given.filter(|(name, _)| !fields.contains_key(*name));
+    found.extend(unknown.map(|(name, _)| format!("{place}.{name} is unknown")));
+    found
 }
 
 #[cfg(test)]

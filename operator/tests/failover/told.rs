@@ -5,6 +5,8 @@ use crate::support::stub::{Habit, Stub};
 use crate::world::{Disk, World};
 use redis_operator_core::names;
 use redis_operator_core::observed::{Paused, Reach};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Data of which there is no record, in one process.
 fn write_without_operator(world: &World, ordinal: u32, keys: u32) {
@@ -150,9 +152,50 @@ async fn b05_something_else_than_redis_at_the_address_of_a_replica_is_told() {
     world.write(5);
     world.kill(1);
     let http = |_: &[String]| Some(b"HTTP/1.1 503 Service Unavailable\r\n\r\n".to_vec());
-    let stub = Stub::at(world.pods[&1].address(), Habit::Answer(std::sync::Arc::new(http))).await;
+    let stub = Stub::at(world.pods[&1].address(), Habit::Answer(Arc::new(http))).await;
     assert_strange(&world, &mut operator, "Redis 7.0 or later, or Valkey (spec.image)").await;
     drop(stub);
+    world.assert_nothing_lost();
+}
+
+/// Answers everything like a Redis, and probes, which are transactions of three commands, with this INFO.
+fn saying(info: String) -> impl Fn(&[String]) -> Option<Vec<u8>> {
+    let queued = AtomicUsize::new(0);
+    move |words| {
+        let text = match words[0].as_str() {
+            "MULTI" => {
+                queued.store(0, Ordering::SeqCst);
+                "+OK\r\n".to_owned()
+            }
+            "EXEC" => match queued.load(Ordering::SeqCst) {
+                3 => format!("*3\r\n${}\r\n{info}\r\n*0\r\n*0\r\n", info.len()),
+                n => format!("*{n}\r\n{}", ":1\r\n".repeat(n)),
+            },
+            "AUTH" => "+OK\r\n".to_owned(),
+            _ => {
+                queued.fetch_add(1, Ordering::SeqCst);
+                "+QUEUED\r\n".to_owned()
+            }
+        };
+        Some(text.into_bytes())
+    }
+}
+
+/// As where an image is replaced behind its tag.
+#[tokio::test(flavor = "multi_thread")]
+async fn b04_a_server_that_is_too_old_at_the_address_of_a_replica_is_told() {
+    let (mut world, mut operator) = settled(3).await;
+    world.write(5);
+    let version = world.info(1, "redis_version");
+    let info = world.as_operator(1).call(&["INFO", "everything"]);
+    let old = info.replace(&version, "6.2.14");
+    assert_ne!(old, info);
+    world.kill(1);
+    let stub = Stub::at(world.pods[&1].address(), Habit::Answer(Arc::new(saying(old)))).await;
+    assert_strange(&world, &mut operator, "version 6.2.14; needed is Redis 7.0").await;
+    drop(stub);
+    world.start(1);
+    operator.settle(&world, 2).await;
     world.assert_nothing_lost();
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Listens and treats every connection alike; ends when it is dropped.
 pub(crate) struct Stub {
@@ -35,8 +35,9 @@ impl Stub {
     pub(crate) async fn at(address: SocketAddr, habit: Habit) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new(); // which end with it
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, habit.clone()));
+                connections.spawn(serve(stream, habit.clone()));
             }
         });
         Self { address, task }

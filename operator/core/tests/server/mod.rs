@@ -1,5 +1,10 @@
 //! A redis-server on loopback, with the very files that a pod mounts, moved to a directory of its own.
 #![allow(unreachable_pub, missing_docs, reason = "a module of one test")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a real server, and a clock"
+)]
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Write};
