@@ -2,7 +2,7 @@
 # CLUSTER=name picks another cluster than "ro"; KUBECONFIG=file uses one that you have; PROFILE=dev makes a quick image.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit simulate explore mutants lint fmt scenarios crd cluster cluster-down image dockerfile load deploy figures
+.PHONY: help demo test unit simulate explore mutants lint fmt scenarios crd cluster cluster-down image dockerfile load deploy crashes figures
 
 help: ## this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ load: ## the image into the running cluster, and the operator restarted with it
 
 deploy: ## the image and manifests/ into the running cluster, and wait until the operator is available
 	@scripts/deploy
+
+crashes: ## the operator killed, and late, between any two steps; writes docs/crashes.md (eight minutes)
+	@scripts/crashes
 
 figures: ## the long counts of the README (resumable; COUNT=20, FAULTS="hung=5 cable=3" for some of them, FALSE_ALARM_MINUTES=60)
 	@scripts/figures

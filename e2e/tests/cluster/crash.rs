@@ -3,7 +3,7 @@
 //! One operator is armed with a fail point, another stands by. Something happens under writes; the armed one ends there,
 //! or stops and is resumed after its successor has finished. What follows a step within one plan begins where that step
 //! ended, so `after-X` stands here only where X is the last of its kind. Every boundary of a failover is always played; all
-//! the others are with `E2E_CRASH=all`.
+//! the others are with `E2E_CRASH=all`, as `make crashes` has it.
 
 mod case;
 mod first_start;
@@ -46,17 +46,25 @@ const SUCCESSORS: [Points; 4] = [
     ],
 ];
 /// What the new master, and the return of the old one, bring with them.
-const AFTERWARDS: [Points; 10] = [
+const AFTERWARDS: [Points; 9] = [
     &["members-are-full.before-record-steady"],
     &["set-the-write-guard.before-guard"],
     &["raise-the-quorum.before-record-steady"],
     &["label.before-label"],
-    &["members-leave.after-record-steady"],
     &["cut-off-who-is-no-member.after-drop-user"],
     &["members-join.after-record-steady"],
     &["follow-the-master.before-follow"],
     &["follow-the-master.after-follow"],
     &["heal.before-serve"],
+];
+/// The master's pod is deleted, and it hands over.
+const HANDING_OVER: [Points; 6] = [
+    &["begin-a-switchover.before-record-switching"],
+    &["begin-a-switchover.before-pause"],
+    &["begin-a-switchover.after-pause"],
+    &["demote-the-master-for-the-target.before-record-electing"],
+    &["demote-the-master-for-the-target.before-freeze"],
+    &["demote-the-master-for-the-target.after-freeze"],
 ];
 /// A leader begins, and nothing else happens.
 const LEADING: [Points; 4] = [
@@ -66,19 +74,23 @@ const LEADING: [Points; 4] = [
     &["take-the-record-over.after-record-steady"],
 ];
 /// A fourth instance comes.
-const GROWING: [Points; 5] = [
+const GROWING: [Points; 7] = [
     &["members-join.before-touch-pod"],
     &["members-join.before-record-steady"],
     &["follow-the-master.before-add-user"],
     &["follow-the-master.after-add-user"],
     &["members-are-full.before-record-steady"],
+    &["set-the-write-guard.before-guard"],
+    &["raise-the-quorum.before-record-steady"],
 ];
 /// And goes.
-const SHRINKING: [Points; 5] = [
+const SHRINKING: [Points; 7] = [
     &["members-leave.before-record-steady"],
+    &["members-leave.after-record-steady"],
     &["cut-off-who-is-no-member.before-drop-user"],
     &["cut-off-who-is-no-member.after-drop-user"],
     &["members-have-left.before-record-steady"],
+    &["lower-the-quorum.before-record-steady"],
     &["lower-the-write-guard.before-guard"],
 ];
 /// A Redis starts for the first time.
@@ -110,7 +122,11 @@ type Points = &'static [&'static str];
 #[test]
 fn f04_e01_the_operator_is_killed_between_any_two_steps() -> Result<()> {
     let lanes = [
-        cases(Trigger::MasterEnds, &ELECTION),
+        [
+            cases(Trigger::MasterEnds, &ELECTION),
+            chosen(cases(Trigger::PodIsDeleted, &HANDING_OVER)),
+        ]
+        .concat(),
         [
             cases(Trigger::MasterEnds, &PROMOTION),
             chosen(cases(Trigger::MasterEnds, &AFTERWARDS)),
@@ -138,6 +154,7 @@ fn f14_f19_o07_a_late_operator_does_no_harm() -> Result<()> {
         [
             cases(Trigger::MasterEnds, &PROMOTION),
             chosen(cases(Trigger::Lead, &LEADING)),
+            chosen(cases(Trigger::PodIsDeleted, &HANDING_OVER)),
         ]
         .concat(),
         [

@@ -3,6 +3,7 @@
 use crate::alone::{LEADS, REACHED};
 use crate::{SETTLE, START, kill_master};
 use anyhow::{Context, Result, ensure};
+use e2e::client::Does;
 use e2e::harness::spec;
 use e2e::local_operator::{Action, LocalOperator};
 use e2e::log::{self, Micros};
@@ -29,6 +30,8 @@ pub(super) enum Trigger {
     MasterEnds,
     /// The master's process ends, and its successor's before the armed operator is resumed.
     MasterEndsTwice,
+    /// The master's pod is deleted.
+    PodIsDeleted,
     /// A roll begins. It is taken back before anybody succeeds the armed operator, and who had left is to be master.
     RollIsTakenBack,
     /// Three instances become four.
@@ -97,7 +100,9 @@ impl Stage {
     pub(super) async fn play(&mut self, case: &Case) -> Result<()> {
         self.played += 1;
         let expect = match case.trigger {
-            Trigger::MasterEnds | Trigger::MasterEndsTwice | Trigger::RollIsTakenBack => Expect::Failover,
+            Trigger::MasterEnds | Trigger::MasterEndsTwice | Trigger::PodIsDeleted | Trigger::RollIsTakenBack => {
+                Expect::Failover
+            }
             Trigger::Lead | Trigger::Grow | Trigger::Shrink => Expect::SameMaster,
         };
         let mut played = None;
@@ -164,8 +169,11 @@ impl Stage {
         late: Vec<LocalOperator>,
     ) -> Result<(Micros, Played)> {
         let stays = matches!(case.trigger, Trigger::Lead | Trigger::Grow | Trigger::Shrink);
-        let term = last(&masters)?.record.term;
-        masters.push(self.held_by(&leader, if stays { 0 } else { term }).await?);
+        let next = match stays {
+            true => self.held_by(&leader, 0).await?,
+            false => self.handed_over(&leader, last(&masters)?).await?,
+        };
+        masters.push(next);
         if case.trigger == Trigger::MasterEndsTwice {
             self.renew(&masters).await?;
             let settled = self.held_by(&leader, 0).await?;
@@ -175,6 +183,7 @@ impl Stage {
         }
         let mut woken = None;
         if self.action == Action::Stop {
+            self.reached(masters.first().context("a master")?).await?;
             for operator in &late {
                 let at = operator.resume(LEADS).await?;
                 woken = woken.or(Some(at));
@@ -189,6 +198,10 @@ impl Stage {
         let replicas = match trigger {
             Trigger::MasterEnds | Trigger::MasterEndsTwice => return kill_master(&self.redis, settled),
             Trigger::Lead => return Ok(log::now()),
+            Trigger::PodIsDeleted => {
+                self.space.remove(&settled.master, None).await?;
+                return Ok(log::now());
+            }
             Trigger::RollIsTakenBack => {
                 self.redis.change(rolled(Some("yes"))).await?;
                 return Ok(log::now());
@@ -225,6 +238,29 @@ impl Stage {
         })
         .await?;
         found.context("held")
+    }
+
+    /// The same, and another one is master: an election may have come to nothing before.
+    async fn handed_over(&self, operator: &LocalOperator, before: &Settled) -> Result<Settled> {
+        let mut found = None;
+        until("another master", SETTLE, async || {
+            let settled = self.held_by(operator, before.record.term).await?;
+            let replaced = settled.master.uid() != before.master.uid();
+            found = Some(settled);
+            Ok(replaced)
+        })
+        .await?;
+        found.context("handed over")
+    }
+
+    /// Waits until a client of its own gets through where the others are: kube-proxy may be a second behind the API server,
+    /// and no late operator is to be blamed for that.
+    async fn reached(&self, before: &Settled) -> Result<()> {
+        let key = format!("reached-{}", self.played);
+        let mut client = self.redis.client(before, &key, Does::Write { wait: None }).await?;
+        client.acknowledged_after(0, SETTLE).await?;
+        client.stop().await?;
+        Ok(())
     }
 
     /// A late one woke up with a step in its hand.
