@@ -2,8 +2,8 @@
 //!
 //! One operator is armed with a fail point, another stands by. Something happens under writes; the armed one ends there,
 //! or stops and is resumed after its successor has finished. What follows a step within one plan begins where that step
-//! ended, so `after-X` stands here only where X is the last of its kind. Every boundary of a failover is always played; all
-//! the others are with `E2E_CRASH=all`, as `make crashes` has it.
+//! ended, so `after-X` stands here only where X is the last of its kind. Every boundary of a failover and the promotion of a
+//! first start are always played; all the others are with `E2E_CRASH=all`, as `make crashes` has it.
 
 mod case;
 mod first_start;
@@ -94,11 +94,14 @@ const SHRINKING: [Points; 7] = [
     &["lower-the-write-guard.before-guard"],
 ];
 /// A Redis starts for the first time.
-const FIRST_START: [Points; 9] = [
-    &["first-start-promote.before-touch-pod"],
-    &["first-start-promote.before-record-promoting"],
+const FIRST_START: [Points; 2] = [
     &["first-start-promote.before-promote"],
     &["first-start-promote.after-promote"],
+];
+/// Before and after that.
+const FIRST_START_TOO: [Points; 7] = [
+    &["first-start-promote.before-touch-pod"],
+    &["first-start-promote.before-record-promoting"],
     &["touch-the-slice.before-touch-slice"],
     &["publish-the-new-master.before-publish"],
     &["publish-the-new-master.after-record-steady"],
@@ -138,7 +141,11 @@ fn f04_e01_the_operator_is_killed_between_any_two_steps() -> Result<()> {
             chosen(cases(Trigger::Lead, &LEADING)),
         ]
         .concat(),
-        chosen(cases(Trigger::Lead, &FIRST_START)),
+        [
+            cases(Trigger::Lead, &FIRST_START),
+            chosen(cases(Trigger::Lead, &FIRST_START_TOO)),
+        ]
+        .concat(),
     ];
     all("f04", Action::Kill, lanes)
 }
@@ -164,7 +171,11 @@ fn f14_f19_o07_a_late_operator_does_no_harm() -> Result<()> {
             chosen(scaling()),
         ]
         .concat(),
-        chosen(cases(Trigger::Lead, &FIRST_START)),
+        [
+            cases(Trigger::Lead, &FIRST_START),
+            chosen(cases(Trigger::Lead, &FIRST_START_TOO)),
+        ]
+        .concat(),
     ];
     all("f14", Action::Stop, lanes)
 }

@@ -4,7 +4,15 @@ use crate::{BESIDE_GAP, GAP, SETTLE, START, WARM_UP};
 use anyhow::{Context, Result, ensure};
 use e2e::harness::{Needs, run, spec};
 use e2e::log;
+use e2e::space::{call, until};
 use e2e::trial::{self, Expect};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::Resource;
+use kube::api::PostParams;
+use redis_operator_core::api::Redis;
+use redis_operator_core::names;
+use serde_json::json;
+use std::time::Duration;
 
 #[test]
 fn r03_three_five_three() -> Result<()> {
@@ -99,5 +107,39 @@ fn r03_three_five_two_three() -> Result<()> {
         .await?;
         println!("{}", verdict.line());
         verdict.ensure_smooth(BESIDE_GAP)
+    })
+}
+
+/// It looks every 15 s.
+const AUTOSCALED: Duration = Duration::from_secs(60);
+
+/// Below its least it asks for no measure, so none has to be there.
+#[test]
+fn an_autoscaler_scales_it() -> Result<()> {
+    run("hpa", Needs::Cluster, async |space| {
+        let redis = space.apply("a", spec(2)).await?;
+        redis.settled(START).await?;
+        let scale = call(space.api::<Redis>().get_scale("a")).await?;
+        let selector = scale.status.and_then(|status| status.selector);
+        ensure!(selector == Some(names::selector_text("a")), "{selector:?}");
+        let autoscaler = json!({
+            "metadata": { "name": "a" },
+            "spec": {
+                "scaleTargetRef": { "apiVersion": Redis::api_version(&()), "kind": Redis::kind(&()), "name": "a" },
+                "minReplicas": 3, "maxReplicas": 4,
+                "metrics": [{ "type": "Resource", "resource": {
+                    "name": "cpu", "target": { "type": "Utilization", "averageUtilization": 80 },
+                } }],
+            },
+        });
+        let autoscalers = space.api::<HorizontalPodAutoscaler>();
+        call(autoscalers.create(&PostParams::default(), &serde_json::from_value(autoscaler)?)).await?;
+        until("three to be wanted", AUTOSCALED, async || {
+            Ok(redis.get().await?.spec.replicas == 3)
+        })
+        .await?;
+        let settled = redis.settled(SETTLE).await?;
+        ensure!(settled.replicas.len() == 2, "{} replicas", settled.replicas.len());
+        Ok(())
     })
 }
