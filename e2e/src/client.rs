@@ -1,6 +1,6 @@
 //! A checking client as a process on a node, from outside.
 
-use crate::cluster::Local;
+use crate::cluster::Cluster;
 use crate::history::History;
 use crate::load::Load;
 use crate::log::{self, Attempt, Micros};
@@ -34,7 +34,7 @@ pub enum Does {
 /// Where a client runs and what it does.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// The node in whose network it runs.
+    /// The node in whose network it runs, of the local cluster; on another one it runs in the network of the tests.
     pub node: String,
     /// The Service's address and port.
     pub address: String,
@@ -56,20 +56,24 @@ pub struct Client {
 
 impl Client {
     /// Starts a client; returns before its first attempt.
-    pub fn start(local: &Local, order: &Order) -> Result<Self> {
+    pub fn start(cluster: &Cluster, order: &Order) -> Result<Self> {
         let name = match order.does {
             Does::Write { .. } => "writer",
             Does::Read => "reader",
             Does::Stream(_) => "bulk",
         };
         let file = env::temp_dir().join(format!("{}-{}.{name}", order.key, log::now()));
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", local.network(&order.node).display()));
-        command
-            .arg(program(name, "-p e2e --bins")?)
-            .args([&order.address, &order.key])
-            .arg("--out")
-            .arg(&file);
+        let program = program(name, "-p e2e --bins")?;
+        let mut command = match &cluster.local {
+            Some(local) => {
+                let mut command = Command::new("nsenter");
+                let network = local.network(&order.node);
+                command.arg(format!("--net={}", network.display())).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        command.args([&order.address, &order.key]).arg("--out").arg(&file);
         match order.does {
             Does::Write { wait: Some(wait) } => {
                 command.arg("--wait").arg(wait.to_string());

@@ -1,17 +1,22 @@
 //! The cluster that the tests run on: the one of `e2e/cluster` on this machine, or the one that `KUBECONFIG` names.
 
 use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::core::v1::Service;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Api, Client, Config};
 use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// How long one call to the API server may take.
 pub const API_LIMIT: Duration = Duration::from_secs(10);
+/// How long a connection within the cluster may take.
+const NEAR: Duration = Duration::from_secs(2);
 /// Where named network namespaces are.
 const NAMESPACES: &str = "/run/netns";
 
@@ -22,6 +27,8 @@ pub struct Cluster {
     pub client: Client,
     /// The machine's own cluster, to whose nodes and processes faults can be done; none for a foreign one.
     pub local: Option<Local>,
+    /// Pods and Services can be reached from here.
+    pub reached: bool,
 }
 
 /// The cluster of `e2e/cluster`.
@@ -50,9 +57,12 @@ impl Cluster {
         let kubeconfig = Kubeconfig::read_from(file).with_context(|| format!("cannot read {}", file.display()))?;
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         config.connect_timeout = Some(API_LIMIT);
+        let client = Client::try_from(config)?;
+        let reached = named.is_none() || reaches(&client).await?;
         Ok(Self {
-            client: Client::try_from(config)?,
+            client,
             local: named.is_none().then_some(local),
+            reached,
         })
     }
 
@@ -62,6 +72,19 @@ impl Cluster {
             .as_ref()
             .context("this needs the nodes of the local cluster (`make cluster`), not one that KUBECONFIG names")
     }
+}
+
+/// Whether this process is in the cluster's network: in a pod, or on a node. The API server's own Service is in every cluster.
+async fn reaches(client: &Client) -> Result<bool> {
+    let services = Api::<Service>::namespaced(client.clone(), "default");
+    let service = timeout(API_LIMIT, services.get("kubernetes"))
+        .await
+        .context("the API server does not answer")??;
+    let spec = service.spec.context("the API server's Service has no spec")?;
+    let port = spec.ports.iter().flatten().next().map_or(443, |port| port.port);
+    let address = (spec.cluster_ip.unwrap_or_default(), u16::try_from(port)?);
+    let connected = timeout(NEAR, TcpStream::connect(address)).await;
+    Ok(connected.is_ok_and(|connected| connected.is_ok()))
 }
 
 impl Local {

@@ -29,8 +29,25 @@ const TAIL: usize = 60;
 pub enum Needs {
     /// Any cluster with the operator in it.
     Cluster,
-    /// Nodes and processes to which faults can be done, and pods that can be reached.
+    /// Pods and Services that can be reached, too.
+    Network,
+    /// Nodes and processes to which faults can be done, too.
     Nodes,
+}
+
+impl Needs {
+    /// What is missing; none if all of it is there.
+    fn missing(self, cluster: &Cluster) -> Option<&'static str> {
+        match self {
+            Self::Network if !cluster.reached => Some(
+                "pods and Services that can be reached: run it in a pod or on a node of the cluster that KUBECONFIG names",
+            ),
+            Self::Nodes if cluster.local.is_none() => {
+                Some("the nodes of the local cluster and KUBECONFIG names another one")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Runs a test in a namespace of its own and deletes that; the next test does not wait until it is gone.
@@ -61,13 +78,13 @@ pub fn run_lent(id: &str, needs: Needs, test: impl AsyncFnOnce(&Subject) -> Resu
     })
 }
 
-/// Without the nodes that it needs a test is skipped, and says so.
+/// Without what it needs a test is skipped, and says so.
 fn on_cluster(id: &str, needs: Needs, test: impl AsyncFnOnce(&Cluster) -> Result<()>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let cluster = Cluster::find().await?;
-        if needs == Needs::Nodes && cluster.local.is_none() {
-            println!("{id}: skipped, for it needs the nodes of the local cluster and KUBECONFIG names another one");
+        if let Some(missing) = needs.missing(&cluster) {
+            println!("{id}: skipped, for it needs {missing}");
             return Ok(());
         }
         test(&cluster).await

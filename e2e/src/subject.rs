@@ -276,7 +276,7 @@ impl Subject {
             does,
             password: None,
         };
-        Client::start(self.space.cluster.local()?, &order)
+        Client::start(&self.space.cluster, &order)
     }
 
     /// The redis process of a pod.

@@ -112,7 +112,7 @@ pub(crate) async fn put_right(
 
 #[test]
 fn b02_a_secret_that_is_missing_or_unusable() -> Result<()> {
-    run("b02", Needs::Nodes, async |space| {
+    run("b02", Needs::Network, async |space| {
         let password = json!({ "password": { "secretKeyRef": { "name": "login", "key": "password" } } });
         let redis = space.apply("a", spec_with(3, password)).await?;
         println!("b02: {}", redis.says(&["login", "Secret"], SAY).await?);

@@ -42,7 +42,7 @@ pub(crate) async fn ask(redis: &Subject, wish: &str, outcome: &str, why: &str) -
 
 #[test]
 fn a_switchover_that_is_asked_for_is_done_once() -> Result<()> {
-    run_lent("hand", Needs::Nodes, async |redis| {
+    run_lent("hand", Needs::Network, async |redis| {
         let mut wish = String::new();
         let verdict = trial::under_writes(redis, Expect::Failover, WARM_UP, async |before| {
             wish = before.replicas.last().context("no replica")?.name_any();
@@ -130,7 +130,7 @@ fn the_later_of_two_wishes_counts_and_so_does_one_in_a_failover() -> Result<()> 
 /// A restart is a roll. A switchover that is asked for in the same breath is done once, before the roll or in its middle.
 #[test]
 fn r04_a_restart_that_is_asked_for_replaces_every_pod() -> Result<()> {
-    run("r04r", Needs::Nodes, async |space| {
+    run("r04r", Needs::Network, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         let time = "2026-01-31T12:00:00Z";
         let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |before| {

@@ -254,7 +254,7 @@ fn two_masters_of_different_resources_die_together() -> Result<()> {
 /// A client that speaks the replication protocol could satisfy guard and WAIT without keeping anything.
 #[test]
 fn f13_the_applications_user_cannot_pass_for_a_replica() -> Result<()> {
-    run("f13", Needs::Nodes, async |space| {
+    run("f13", Needs::Network, async |space| {
         let redis = space.apply("a", spec(2)).await?;
         let settled = redis.settled(START).await?;
         let refused: [&[&str]; 10] = [

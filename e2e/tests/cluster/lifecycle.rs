@@ -263,7 +263,7 @@ fn r11_deletion_leaves_nothing() -> Result<()> {
 /// Their append-only files keep no history, so a person has to say which one counts.
 #[test]
 fn r11_volumes_that_are_retained_are_a_successors() -> Result<()> {
-    run("r11k", Needs::Nodes, async |space| {
+    run("r11k", Needs::Network, async |space| {
         let redis = space.apply("a", stored("Retain")).await?;
         let before = redis.settled(START).await?;
         redis.ask(&before.master, &["SET", "key", "value"])?;

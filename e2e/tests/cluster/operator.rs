@@ -102,7 +102,7 @@ fn r13_a_new_operator_image_restarts_no_instance() -> Result<()> {
 /// Nothing is promoted on the word of a record that cannot be right; a newer operator's is left alone.
 #[test]
 fn b07_a_record_edited_into_nonsense() -> Result<()> {
-    run_lent("b07", Needs::Nodes, async |redis| {
+    run_lent("b07", Needs::Network, async |redis| {
         let before = redis.settled(START).await?;
         let own = serde_json::to_value(&before.record)?;
         let mut newer = own.clone();

@@ -20,7 +20,7 @@ const FLAPS: usize = 4;
 /// Told as the kubelet tells of a readiness probe that fails, to everybody who asks the API server.
 #[test]
 fn d14_a_master_whose_readiness_flaps_stays_and_is_reached() -> Result<()> {
-    run_lent("d14", Needs::Nodes, async |redis| {
+    run_lent("d14", Needs::Network, async |redis| {
         let verdict = trial::run(redis, Expect::SameMaster, async |before| {
             let at = log::now();
             for _ in 0..FLAPS {

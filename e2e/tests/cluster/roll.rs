@@ -49,7 +49,7 @@ fn with_a_fault(id: &str, middle: Middle, judge: impl FnOnce(&Verdict) -> Result
 
 #[test]
 fn r04_r08_a_changed_spec_is_rolled_out() -> Result<()> {
-    run("r04", Needs::Nodes, async |space| {
+    run("r04", Needs::Network, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |_| {
             let at = log::now();
@@ -98,7 +98,7 @@ fn r06_a_roll_whose_switchover_is_refused_leaves_the_master_alone() -> Result<()
 /// Ten changes in as many seconds, to and fro, and more pods in the middle of what follows: the last word counts, for all.
 #[test]
 fn r04_a_spec_that_goes_back_and_forth_and_a_scale_in_the_middle() -> Result<()> {
-    run("r04f", Needs::Nodes, async |space| {
+    run("r04f", Needs::Network, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         let turned = |n: usize| if n.is_multiple_of(2) { "to" } else { "fro" };
         let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |_| {
@@ -128,7 +128,7 @@ fn r04_a_spec_that_goes_back_and_forth_and_a_scale_in_the_middle() -> Result<()>
 /// In memory, and never fewer copies than wanted: one pod more runs as long as it takes.
 #[test]
 fn r04_one_and_two_pods_in_memory_are_rolled() -> Result<()> {
-    run("r04s", Needs::Nodes, async |space| {
+    run("r04s", Needs::Network, async |space| {
         let redis = space.apply("a", spec(2)).await?;
         let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |_| begin(&redis).await).await?;
         ensure_replaced(&verdict)?;

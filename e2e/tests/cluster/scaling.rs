@@ -16,7 +16,7 @@ use std::time::Duration;
 
 #[test]
 fn r03_three_five_three() -> Result<()> {
-    run("r03", Needs::Nodes, async |space| {
+    run("r03", Needs::Network, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |_| {
             let at = log::now();
@@ -45,7 +45,7 @@ fn r03_three_five_three() -> Result<()> {
 /// Each leave is finished before the next one begins, and writes go on: with one instance left those that wait for nobody.
 #[test]
 fn r18_r17_five_two_one_and_back() -> Result<()> {
-    run("r18", Needs::Nodes, async |space| {
+    run("r18", Needs::Network, async |space| {
         let redis = space.apply("a", spec(5)).await?;
         let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |_| {
             let at = log::now();
@@ -76,7 +76,7 @@ fn r18_r17_five_two_one_and_back() -> Result<()> {
 /// One instance has no failover, and takes writes at once, alone; it gets replicas later.
 #[test]
 fn r17_one_instance_and_back() -> Result<()> {
-    run("r17", Needs::Nodes, async |space| {
+    run("r17", Needs::Network, async |space| {
         let redis = space.apply("a", spec(1)).await?;
         let alone = redis.settled(START).await?;
         redis.ask(&alone.master, &["SET", "x", "1"])?;
@@ -94,7 +94,7 @@ fn r17_one_instance_and_back() -> Result<()> {
 /// Up, down past the master's replicas and up again, without a pause.
 #[test]
 fn r03_three_five_two_three() -> Result<()> {
-    run("r03w", Needs::Nodes, async |space| {
+    run("r03w", Needs::Network, async |space| {
         let redis = space.apply("a", spec(3)).await?;
         let verdict = trial::under_writes(&redis, Expect::SameMaster, WARM_UP, async |_| {
             let at = log::now();

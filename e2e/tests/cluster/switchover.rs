@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn r01_a_master_whose_pod_is_deleted_hands_over() -> Result<()> {
-    run_lent("r01", Needs::Nodes, async |redis| {
+    run_lent("r01", Needs::Network, async |redis| {
         for _ in 0..2 {
             let verdict = trial::run(redis, Expect::Failover, async |before| {
                 let at = log::now();

@@ -45,7 +45,7 @@ async fn comes_back(redis: &Subject, lost: &Pod, image: &String) -> Result<()> {
 /// touched, and a pod that is lost meanwhile comes back with the image that works.
 #[test]
 fn r02u_redis_is_upgraded_to_valkey() -> Result<()> {
-    run("r02u", Needs::Nodes, async |space| {
+    run("r02u", Needs::Network, async |space| {
         let (old, new) = (image(), newer_image());
         let redis = space.apply("a", spec(3)).await?;
         let verdict = trial::under_writes(&redis, Expect::Failover, WARM_UP, async |_| {
