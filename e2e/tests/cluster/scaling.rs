@@ -110,8 +110,8 @@ fn r03_three_five_two_three() -> Result<()> {
     })
 }
 
-/// It looks every 15 s.
-const AUTOSCALED: Duration = Duration::from_secs(60);
+/// It looks every 15 s, and for new kinds every 30 s.
+const AUTOSCALED: Duration = Duration::from_secs(90);
 
 /// Below its least it asks for no measure, so none has to be there.
 #[test]
