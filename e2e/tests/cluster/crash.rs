@@ -141,11 +141,7 @@ fn f04_e01_the_operator_is_killed_between_any_two_steps() -> Result<()> {
             chosen(cases(Trigger::Lead, &LEADING)),
         ]
         .concat(),
-        [
-            cases(Trigger::Lead, &FIRST_START),
-            chosen(cases(Trigger::Lead, &FIRST_START_TOO)),
-        ]
-        .concat(),
+        first_starts(),
     ];
     all("f04", Action::Kill, lanes)
 }
@@ -171,11 +167,7 @@ fn f14_f19_o07_a_late_operator_does_no_harm() -> Result<()> {
             chosen(scaling()),
         ]
         .concat(),
-        [
-            cases(Trigger::Lead, &FIRST_START),
-            chosen(cases(Trigger::Lead, &FIRST_START_TOO)),
-        ]
-        .concat(),
+        first_starts(),
     ];
     all("f14", Action::Stop, lanes)
 }
@@ -199,6 +191,11 @@ fn chosen(cases: Vec<Case>) -> Vec<Case> {
 
 fn cases(trigger: Trigger, points: &[Points]) -> Vec<Case> {
     points.iter().map(|points| Case { points, trigger }).collect()
+}
+
+fn first_starts() -> Vec<Case> {
+    let others = chosen(cases(Trigger::Lead, &FIRST_START_TOO));
+    [cases(Trigger::Lead, &FIRST_START), others].concat()
 }
 
 /// A fourth instance comes and goes, again and again.

@@ -227,30 +227,27 @@ impl Stage {
 
     /// Waits until this operator holds the record and the resource is whole.
     async fn held_by(&self, operator: &LocalOperator, after: u64) -> Result<Settled> {
-        let mut found = None;
-        until("the record to be taken over", SETTLE, async || {
-            let settled = self.redis.settled_after(after, SETTLE).await?;
-            let holder = settled.record.holder.clone();
-            let held = operator.is(&holder);
-            found = Some(settled);
-            ensure!(held, "{holder} holds it");
-            Ok(true)
-        })
-        .await?;
-        found.context("held")
+        self.held_when(operator, after, |_| true).await
     }
 
     /// The same, and another one is master: an election may have come to nothing before.
     async fn handed_over(&self, operator: &LocalOperator, before: &Settled) -> Result<Settled> {
+        let other = |settled: &Settled| settled.master.uid() != before.master.uid();
+        self.held_when(operator, before.record.term, other).await
+    }
+
+    async fn held_when(&self, operator: &LocalOperator, after: u64, so: impl Fn(&Settled) -> bool) -> Result<Settled> {
         let mut found = None;
-        until("another master", SETTLE, async || {
-            let settled = self.held_by(operator, before.record.term).await?;
-            let replaced = settled.master.uid() != before.master.uid();
+        until("the record to be taken over", SETTLE, async || {
+            let settled = self.redis.settled_after(after, SETTLE).await?;
+            let holder = settled.record.holder.clone();
+            let (held, so) = (operator.is(&holder), so(&settled));
             found = Some(settled);
-            Ok(replaced)
+            ensure!(held, "{holder} holds it");
+            Ok(so)
         })
         .await?;
-        found.context("handed over")
+        found.context("held")
     }
 
     /// Waits until a client of its own gets through where the others are: kube-proxy may be a second behind the API server,
