@@ -132,6 +132,6 @@ async fn events_are_read_as_the_api_server_writes_them() {
     let path = "/api/v1/namespaces/a/events";
     api.put(path, json!({ "metadata": {}, "items": [failed("redis-a-1", 1)] }));
     let events: Api<Event> = Api::namespaced(api.client(), "a");
-    let read = of(&events, "uid", Duration::from_secs(1)).await.unwrap();
+    let read = of(&events, "uid", Duration::from_secs(60)).await.unwrap();
     assert_eq!(refusal(&read, "redis-a-1").as_deref(), Some(QUOTA));
 }

@@ -111,7 +111,7 @@ mod tests {
     use tokio::sync::Barrier;
     use tokio::time::timeout;
 
-    const DEADLINE: Duration = Duration::from_secs(2);
+    const DEADLINE: Duration = Duration::from_secs(5);
 
     async fn ask(client: &Client) -> bool {
         let request = Request::get("/version").body(Vec::new()).unwrap();

@@ -23,11 +23,10 @@ use simulate::world::{World, text};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
-use support::{Client, PORT, Server, ServerOptions};
+use support::{Client, PATIENCE, PORT, Server, ServerOptions};
 
 const SERVERS: usize = 3;
 const STEPS: usize = 25;
-const PATIENCE: Duration = Duration::from_secs(15);
 /// Seconds after its start in which a server pings its replicas for the first time, whatever `repl-ping-replica-period` says:
 /// at once, or up to a second later if it read its log on a busy machine (`whileBlockedCron` counts as well).
 const PINGED: u64 = 2;

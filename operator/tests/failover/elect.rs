@@ -54,7 +54,7 @@ async fn e06_history_comes_before_offset() {
         assert_eq!(writer.call(&["SET", "old", &"x".repeat(100_000)]), "OK");
         // whoever holds keys of an unrelated history stays out
         assert_eq!(writer.call(&["DEL", "old"]), "1");
-        assert_eq!(writer.call(&["WAIT", "1", "9000"]), "1");
+        assert_eq!(writer.call(&["WAIT", "1", "30000"]), "1");
         assert_eq!(client.call(&["REPLICAOF", "127.0.0.1", "1"]), "OK");
     })
     .await;

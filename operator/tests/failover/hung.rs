@@ -1,6 +1,7 @@
 //! An instance hangs: its address accepts connections, and nothing answers.
 
 use crate::operator::settled;
+use crate::support::PATIENCE;
 use redis_operator::trace::Cause;
 use redis_operator_core::observed::Reach;
 use serde_json::json;
@@ -82,12 +83,14 @@ async fn d02_durability_promotes_only_after_the_fence() {
     world.assert_nothing_lost();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn d13_a_stall_of_one_and_a_half_seconds_is_no_failover() {
+/// The master stalls for so long; whoever looks on until some time after that finds it in its place.
+async fn the_master_stalls(down_after: &str, stall: Duration) {
     let (world, mut operator) = settled(3).await;
+    world.edit(|redis| redis["spec"]["downAfter"] = json!(down_after));
+    operator.settle(&world, 2).await;
     world.write(5);
-    let pod = world.pods[&0].resume_after(Duration::from_millis(1500));
-    operator.stays_calm(&world, Duration::from_secs(3)).await;
+    let pod = world.pods[&0].resume_after(stall);
+    operator.stays_calm(&world, stall + Duration::from_millis(1_500)).await;
     pod.join().unwrap();
     operator.settle(&world, 2).await;
     assert_eq!((world.master(), world.record().term), (0, 1));
@@ -95,20 +98,15 @@ async fn d13_a_stall_of_one_and_a_half_seconds_is_no_failover() {
     world.assert_nothing_lost();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn d13_a_stall_of_one_and_a_half_seconds_is_no_failover() {
+    the_master_stalls("2s", Duration::from_millis(1_500)).await;
+}
+
 /// Longer than any other time that a decision could have taken for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn d13_a_stall_within_a_longer_down_after_is_no_failover() {
-    let (world, mut operator) = settled(3).await;
-    world.edit(|redis| redis["spec"]["downAfter"] = json!("8s"));
-    operator.settle(&world, 2).await;
-    world.write(5);
-    let pod = world.pods[&0].resume_after(Duration::from_secs(6));
-    operator.stays_calm(&world, Duration::from_millis(7_500)).await;
-    pod.join().unwrap();
-    operator.settle(&world, 2).await;
-    assert_eq!((world.master(), world.record().term), (0, 1));
-    world.write(5);
-    world.assert_nothing_lost();
+    the_master_stalls("8s", Duration::from_secs(6)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,7 +122,7 @@ async fn d23_a_master_that_runs_again_before_another_one_is_claimed_keeps_its_pl
     world.pods[&0].resume();
     let resumed = Instant::now();
     while operator.look(&world).await.0.instances["redis-a-0"].answer().is_none() {
-        assert!(resumed.elapsed() < Duration::from_secs(10), "it does not answer");
+        assert!(resumed.elapsed() < PATIENCE, "it does not answer");
     }
     operator.settle(&world, 2).await;
     assert_eq!(world.master(), 0);

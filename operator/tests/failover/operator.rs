@@ -2,6 +2,7 @@
 
 use crate::control::Unfrozen;
 use crate::scene::{Held, Leading};
+use crate::support::PATIENCE;
 use crate::world::{Disk, World};
 use redis_operator::cluster::Cluster;
 use redis_operator::error::Error;
@@ -21,8 +22,6 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_millis(500);
-/// What a condition that must come true is given; far more than it takes.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How often to look where something must not happen.
 const OFTEN: Duration = Duration::from_millis(100);
 

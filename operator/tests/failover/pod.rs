@@ -1,6 +1,6 @@
 //! A pod: one redis-server process at an address of its own, and what the kubelet says of it.
 
-use crate::support::{free_address, spawn};
+use crate::support::{PATIENCE, free_address, spawn};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fs;
@@ -75,7 +75,7 @@ impl Pod {
         let begun = Instant::now();
         while std::net::TcpStream::connect(self.address()).is_err() {
             let said = || fs::read_to_string(self.dir.join("log")).unwrap_or_default();
-            assert!(begun.elapsed() < Duration::from_secs(20), "does not listen: {}", said());
+            assert!(begun.elapsed() < PATIENCE, "does not listen: {}", said());
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -20,7 +20,7 @@ pub(crate) const PORT: u16 = 7379;
 /// The limit of a call in tests.
 pub(crate) const LIMIT: Duration = Duration::from_millis(500);
 /// What a condition that must come true is given; far more than it takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The operator's user.
 pub(crate) fn operator() -> Login {
@@ -237,9 +237,14 @@ pub(crate) fn other_program() -> Option<OsString> {
     std::env::var_os("REDIS_SERVER")
 }
 
-/// A server of that configuration: what REDIS_SERVER names, else the machine's redis-server.
+/// The server that is tried: what REDIS_SERVER names, else the machine's redis-server.
+pub(crate) fn program() -> OsString {
+    other_program().unwrap_or_else(|| INSTALLED.into())
+}
+
+/// A server of that configuration.
 pub(crate) fn spawn(config: &Path) -> Child {
-    spawn_program(other_program().unwrap_or_else(|| INSTALLED.into()), config)
+    spawn_program(program(), config)
 }
 
 fn spawn_program(program: OsString, config: &Path) -> Child {

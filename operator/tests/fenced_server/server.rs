@@ -1,10 +1,4 @@
-//! A redis-server on loopback, with the very files that a pod mounts, moved to a directory of its own.
-#![allow(unreachable_pub, missing_docs, reason = "a module of one test")]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "a real server, and a clock"
-)]
+//! A server on loopback, with the very files that a pod mounts, moved to a directory of its own.
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Write};
@@ -14,24 +8,25 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::{PATIENCE, program};
 use redis_operator_core::api::{Redis, RedisSpec};
 use redis_operator_core::config;
 use redis_operator_core::credentials::Passwords;
 use redis_operator_core::resources::{Inputs, build};
 
-pub const APPLICATION: &str = "application's password";
+pub(crate) const APPLICATION: &str = "application's password";
 
-pub struct Server {
-    pub passwords: Passwords,
-    pub port: u16,
+pub(crate) struct Server {
+    pub(crate) passwords: Passwords,
+    pub(crate) port: u16,
     /// Where its files are; `data` is its working directory.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     process: Option<Child>,
 }
 
 impl Server {
     /// Writes the files and starts the process.
-    pub fn start(spec: RedisSpec) -> Self {
+    pub(crate) fn start(spec: RedisSpec) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("redis-operator-core-{}-{number}", std::process::id()));
@@ -53,14 +48,14 @@ impl Server {
     }
 
     /// Stops the process, if it runs, and starts another one on the same data.
-    pub fn restart(&mut self, spec: RedisSpec) {
+    pub(crate) fn restart(&mut self, spec: RedisSpec) {
         self.end();
         self.write(spec);
         self.run();
     }
 
     /// Stops the process and starts another one whose redis.conf says nothing but where to listen.
-    pub fn restart_without_conf(&mut self) {
+    pub(crate) fn restart_without_conf(&mut self) {
         self.end();
         let listen = format!("bind 127.0.0.1\nport {}\n", self.port);
         std::fs::write(self.dir.join("conf/redis.conf"), listen).unwrap();
@@ -105,37 +100,33 @@ impl Server {
     fn run(&mut self) {
         let log = std::fs::File::create(self.dir.join("log")).unwrap();
         let words: Vec<_> = config::command().iter().map(|word| self.moved(word)).collect();
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).stdout(log);
+        let mut command = Command::new(program());
+        command.args(words.iter().skip(1)).stdout(log);
         self.process = Some(
             command
                 .spawn()
-                .expect("redis-server cannot be run: install redis-server and redis-tools"),
+                .expect("the server cannot be run: install redis-server and redis-tools"),
         );
         self.until("it listens", |server| {
             TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).is_ok()
         });
     }
 
-    /// Waits for a condition, at most 10 s.
-    pub fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    /// Waits for a condition, and fails with the server's log if it never holds.
+    pub(crate) fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
             let log = || std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
-            assert!(
-                begun.elapsed() < Duration::from_secs(10),
-                "not within 10 s: {what}\n{}",
-                log()
-            );
+            assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}\n{}", log());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     /// What the server replies to a command of a user.
-    pub fn ask(&self, user: &str, password: &str, words: &[&str]) -> String {
+    pub(crate) fn ask(&self, user: &str, password: &str, words: &[&str]) -> String {
         let output = Command::new("timeout")
             .args([
-                "5",
+                &PATIENCE.as_secs().to_string(),
                 "redis-cli",
                 "-h",
                 "127.0.0.1",
@@ -152,11 +143,11 @@ impl Server {
     }
 
     /// A connection that the server has accepted and keeps.
-    pub fn hold(&self) -> TcpStream {
+    pub(crate) fn hold(&self) -> TcpStream {
         let held = Cell::new(None);
         self.until("it accepts a connection", |server| {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut reply = String::new();
             let sent = stream
                 .write_all(b"PING\r\n")
@@ -169,9 +160,9 @@ impl Server {
     }
 
     /// Two commands on one connection of their own; the reply to the second, as it is on the wire.
-    pub fn raw(&self, first: &[&str], second: &[&str]) -> String {
+    pub(crate) fn raw(&self, first: &[&str], second: &[&str]) -> String {
         let mut stream = BufReader::new(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap());
-        stream.get_ref().set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
         let mut reply = String::new();
         for words in [first, second] {
             let bulk = words
@@ -188,16 +179,16 @@ impl Server {
         reply
     }
 
-    pub fn operator(&self, words: &[&str]) -> String {
+    pub(crate) fn operator(&self, words: &[&str]) -> String {
         self.ask("redis-operator", &self.passwords.operator, words)
     }
 
-    pub fn application(&self, words: &[&str]) -> String {
+    pub(crate) fn application(&self, words: &[&str]) -> String {
         self.ask("default", APPLICATION, words)
     }
 
     /// Makes it a serving master, as a promotion does.
-    pub fn promote(&self) {
+    pub(crate) fn promote(&self) {
         assert_eq!(self.operator(&["replicaof", "no", "one"]), "OK");
         assert_eq!(
             self.operator(&["config", "set", "replica-serve-stale-data", "yes"]),
@@ -206,18 +197,18 @@ impl Server {
     }
 
     /// Runs one of the mounted scripts as the kubelet does, and tells whether it succeeded.
-    pub fn probe(&self, script: &str) -> bool {
+    pub(crate) fn probe(&self, script: &str) -> bool {
         let Output { status, stderr, .. } = Command::new(self.dir.join("conf").join(script)).output().unwrap();
         assert_eq!(String::from_utf8(stderr).unwrap(), "", "{script}");
         status.success()
     }
 
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.process.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();

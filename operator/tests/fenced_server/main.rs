@@ -1,6 +1,15 @@
-//! The mounted files, read by a real redis-server: the fence, the users, the probes.
+//! The files that a pod mounts, read by a real server: the fence, the users, the probes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
-#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;
+
 mod server;
 
 use redis_operator_core::api::{RedisSpec, Storage};
