@@ -67,6 +67,18 @@ async fn e07_the_master_dies_during_the_first_full_sync() {
     world.assert_nothing_lost();
 }
 
+/// A replica may have its copy before the master counts it, and until then a write guard would refuse every write.
+#[tokio::test(flavor = "multi_thread")]
+async fn r03_the_first_replica_stops_no_writes() {
+    let (mut world, mut operator) = settled(1).await;
+    world.scale(2);
+    world.create(1);
+    world.start(1);
+    operator.settle(&world, 1).await;
+    assert_eq!(world.record().quorum, 1);
+    assert_eq!(world.application(0).call(&["SET", "x", "1"]), "OK");
+}
+
 /// The replicas have the beginning of a value whose end never comes.
 #[tokio::test(flavor = "multi_thread")]
 async fn d22_the_master_hangs_in_the_middle_of_a_big_value() {

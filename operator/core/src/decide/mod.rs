@@ -29,6 +29,7 @@ mod view;
 mod wish;
 
 pub use evidence::{Master, Proof};
+pub(crate) use guard::target as quorum;
 pub(crate) use hold::is_settled;
 pub(crate) use join::{LINKLESS, TELL_AGAIN};
 pub use labels::Labelled;

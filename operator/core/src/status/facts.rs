@@ -4,7 +4,7 @@ use super::Trouble;
 use super::why::{Explanation, explanations};
 use crate::api::Redis;
 use crate::conditions::Wanted;
-use crate::decide::{View, paused};
+use crate::decide::{View, paused, quorum};
 use crate::observed::{Observed, Paused};
 use crate::plan::Plan;
 use crate::record::{Phase, Record, Stage};
@@ -60,6 +60,7 @@ impl Facts {
             synced,
             safe_wait: i32::try_from(record.quorum).unwrap_or(i32::MAX),
             settled: guard == Some(record.quorum)
+                && record.quorum == quorum(&view, record)
                 && record.members.values().all(|member| member.stage == Stage::Full)
                 && !seen.instances.values().any(|instance| instance.stale),
         }

@@ -694,3 +694,28 @@ mod rolls {
         assert_eq!(said(&|seen| instance(seen, 1).attached = false), '1');
     }
 }
+
+#[test]
+fn the_guard_waits_until_the_master_counts_its_replicas() {
+    let set = |change: &dyn Fn(&mut Observed)| {
+        let plan = decide(&but(healthy(3), |seen| {
+            record(seen).quorum = 0;
+            let master = answer_mut(seen, 0);
+            (master.guard, master.replication.online) = (0, 0);
+            change(seen);
+        }));
+        let set = plan
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Guard { replicas: 1, .. }));
+        assert!(set || plan.wake.is_some(), "{plan:#?}");
+        set
+    };
+    assert!(!set(&|_| {}));
+    assert!(set(&|seen| answer_mut(seen, 0).replication.online = 1));
+    assert!(set(&|seen| record(seen).quorum = 1), "what is promised comes first");
+    assert!(set(&|seen| {
+        let master = answer_mut(seen, 0);
+        (master.guard, master.guard_lag) = (1, 2);
+    }));
+}

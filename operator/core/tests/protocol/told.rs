@@ -112,6 +112,11 @@ fn a_resource_is_not_ready_while_anything_is_missing() {
     let joining = (false, "ReplicasJoining".to_owned(), true);
     assert_eq!(summary(&|_| {}), (true, "Ready".to_owned(), true));
     assert_eq!(summary(&|seen| answer_mut(seen, 0).guard = 0), joining, "E is not G");
+    let unguarded = |seen: &mut Observed| {
+        answer_mut(seen, 0).guard = 0;
+        record(seen, |it| it.quorum = 0);
+    };
+    assert_eq!(summary(&unguarded), joining, "neither is what it is to be");
     let stage =
         |stage| move |seen: &mut Observed| record(seen, |it| it.members.get_mut(&pod_name(1)).unwrap().stage = stage);
     assert_eq!(summary(&stage(Stage::Joining)), joining);

@@ -79,6 +79,7 @@ prop_compose! {
         placed in weighted(0.8, Just(())),
         priority in prop_oneof![6 => Just(100u32), 1 => Just(0), 1 => Just(10)],
         keys in select(vec![0u64, 3, 3, 5]),
+        online in 0u32..3,
     ) -> Replication {
         let (upstream, unread) = match follows {
             Some((upstream, unread)) => (Some(upstream), unread),
@@ -102,7 +103,7 @@ prop_compose! {
             offset,
             placed,
             priority,
-            online: 0,
+            online,
             keys,
             misdirected: 0,
         }

@@ -140,6 +140,11 @@ fn law_11_what_is_done_is_on_record_before() {
 }
 
 #[test]
+fn law_11_no_guard_is_raised_beyond_the_replicas_that_are_online() {
+    keep(order::a_raised_guard_is_met);
+}
+
+#[test]
 fn nothing_is_ever_silently_stuck() {
     keep(order::never_silently_stuck);
 }

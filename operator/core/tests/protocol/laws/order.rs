@@ -107,6 +107,26 @@ pub fn newcomers_are_touched_first(seen: &Observed, plan: &Plan) -> Verdict {
     Ok(())
 }
 
+/// Law 11, the guard: beyond what the record asks for it is raised only when the master would still take writes.
+pub fn a_raised_guard_is_met(seen: &Observed, plan: &Plan) -> Verdict {
+    for step in &plan.steps {
+        let Step::Guard { on, replicas, .. } = step else {
+            continue;
+        };
+        let (Some(record), Some((_, it))) = (old(seen), answer(seen, on)) else {
+            return Err(format!("law 11: {step:?} without a record or a master"));
+        };
+        let raised = it.guard < *replicas && record.quorum <= it.guard;
+        law(!raised || *replicas <= it.replication.online, || {
+            format!(
+                "law 11: {step:?} refuses every write, {} are online",
+                it.replication.online
+            )
+        })?;
+    }
+    Ok(())
+}
+
 /// The only pod of a set whose data outlives pods: nobody could take over before it is replaced.
 fn is_alone(seen: &Observed, record: &Record) -> bool {
     seen.desired.replicas == 1 && seen.desired.durable && record.members.is_empty() && seen.instances.len() == 1

@@ -17,7 +17,7 @@ pub type Verdict = Result<(), String>;
 pub type Law = fn(&Observed, &Plan) -> Verdict;
 
 /// All of them.
-pub const ALL: [Law; 12] = [
+pub const ALL: [Law; 13] = [
     one_master_label,
     who_may_be_promoted,
     who_may_be_switched_to,
@@ -29,6 +29,7 @@ pub const ALL: [Law; 12] = [
     order::record_moves_forward,
     order::announced_first,
     order::newcomers_are_touched_first,
+    order::a_raised_guard_is_met,
     order::never_silently_stuck,
 ];
 

@@ -112,7 +112,8 @@ impl World {
     /// A client writes to an instance; false if it is refused.
     pub fn write_to(&mut self, ordinal: u32) -> bool {
         self.flow();
-        let linked = self.linked_to(ordinal, 0);
+        let name = pod_name(ordinal);
+        let linked = self.linked_to(&name, 0);
         let n = u32::try_from(self.draw()).unwrap();
         let now = self.now;
         let server = self.server_mut(ordinal);
@@ -130,20 +131,22 @@ impl World {
             Found::Absent | Found::Newer(_) | Found::Nonsense(_) => 0,
         };
         let offset = self.server(ordinal).offset;
-        if quorum > 0 && self.linked_to(ordinal, offset) >= quorum {
+        if quorum > 0 && self.linked_to(&name, offset) >= quorum {
             self.waited.push(n);
         }
         true
     }
 
     /// How many replicas are attached and have acknowledged an offset.
-    fn linked_to(&self, ordinal: u32, offset: u64) -> u32 {
-        let (run, lag) = (&self.server(ordinal).run, u64::from(self.server(ordinal).guard_lag));
-        let here = pod_name(ordinal);
+    pub(super) fn linked_to(&self, here: &str, offset: u64) -> u32 {
+        let Some(server) = &self.pods[here].server else {
+            return 0;
+        };
+        let (run, lag) = (&server.run, u64::from(server.guard_lag));
         // a replica that is cut off counts for the guard until it is late
         let counts = |pod: &Pod, s: &Server| {
             let late = self.now.since(s.heard) > Duration::from_secs(lag + 2);
-            self.is_reached(&pod.name, &here) || (offset == 0 && !late)
+            self.is_reached(&pod.name, here) || (offset == 0 && !late)
         };
         let linked = self.pods.values().filter(|pod| {
             pod.server.as_ref().is_some_and(|s| {

@@ -151,8 +151,17 @@ impl World {
             "refused" => Reach::Refused { since },
             "hung" => Reach::Silent { since, accepts: true },
             "busy" => Reach::Alive("BUSY".to_owned()),
-            _ => Reach::Answers(Box::new(self.pods[name].server.as_ref().unwrap().answer(self.now))),
+            _ => Reach::Answers(Box::new(self.answer(name))),
         }
+    }
+
+    fn answer(&self, name: &str) -> Answer {
+        let server = self.pods[name].server.as_ref().unwrap();
+        let mut answer = server.answer(self.now);
+        if server.master {
+            answer.replication.online = self.linked_to(name, 0);
+        }
+        answer
     }
 
     /// One pass, with what may go wrong at one of its steps.
