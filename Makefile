@@ -14,7 +14,6 @@ test: ## everything, once: lints, unit tests and laws, real servers, a real clus
 	@scripts/test
 
 unit: ## unit tests and laws, without a cluster
-	@command -v redis-server >/dev/null || e2e/cluster/install
 	@scripts/stage core
 	@scripts/stage shell
 

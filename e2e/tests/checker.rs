@@ -8,10 +8,10 @@ use e2e::log;
 use e2e::reign::two_masters;
 use e2e::resp::Connection;
 use std::env;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -27,24 +27,19 @@ impl Drop for Running {
     }
 }
 
+/// That nobody else uses: by process and by count.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    (Ipv4Addr::new(127, high, low, count), 6379).into()
 }
 
 /// A server without persistence.
 fn server(address: SocketAddr) -> Running {
-    let port = address.port().to_string();
+    let (ip, port) = (address.ip().to_string(), address.port().to_string());
     let child = Command::new("redis-server")
-        .args([
-            "--port",
-            &port,
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--daemonize",
-            "no",
-        ])
+        .args(["--port", &port, "--bind", &ip, "--save", "", "--daemonize", "no"])
         .current_dir(env::temp_dir())
         .stdout(Stdio::null())
         .spawn()

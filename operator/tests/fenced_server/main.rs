@@ -192,7 +192,7 @@ fn replica_of(master: &Server) -> Server {
     let replica = Server::start(spec(&[]));
     let credentials = ["config", "set", "masteruser", "r-uid", "masterauth", "password"];
     assert_eq!(replica.operator(&credentials), "OK");
-    let follow = ["replicaof", "127.0.0.1", &master.port.to_string()];
+    let follow = ["replicaof", &master.ip.to_string(), "6379"];
     assert_eq!(replica.operator(&follow), "OK");
     replica.until("the link is up", |replica| {
         replica.operator(&["info", "replication"]).contains("link_status:up")

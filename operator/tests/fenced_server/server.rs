@@ -2,23 +2,23 @@
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, program};
+use crate::support::{PATIENCE, free_address, program};
 use redis_operator_core::api::{Redis, RedisSpec};
 use redis_operator_core::config;
 use redis_operator_core::credentials::Passwords;
 use redis_operator_core::resources::{Inputs, build};
 
 pub(crate) const APPLICATION: &str = "application's password";
+const PORT: u16 = 6379;
 
 pub(crate) struct Server {
     pub(crate) passwords: Passwords,
-    pub(crate) port: u16,
+    pub(crate) ip: IpAddr,
     /// Where its files are; `data` is its working directory.
     pub(crate) dir: PathBuf,
     process: Option<Child>,
@@ -27,18 +27,13 @@ pub(crate) struct Server {
 impl Server {
     /// Writes the files and starts the process.
     pub(crate) fn start(spec: RedisSpec) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("redis-operator-core-{}-{number}", std::process::id()));
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let passwords = Passwords::derive(b"key", "uid");
+        let ip = free_address();
+        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("fenced-{ip}"));
+        // left behind by a run that was killed
+        let _ = std::fs::remove_dir_all(&dir);
         let mut server = Self {
-            passwords,
-            port,
+            passwords: Passwords::derive(b"key", "uid"),
+            ip,
             dir,
             process: None,
         };
@@ -54,11 +49,10 @@ impl Server {
         self.run();
     }
 
-    /// Stops the process and starts another one whose redis.conf says nothing but where to listen.
+    /// Stops the process and starts another one whose redis.conf says nothing.
     pub(crate) fn restart_without_conf(&mut self) {
         self.end();
-        let listen = format!("bind 127.0.0.1\nport {}\n", self.port);
-        std::fs::write(self.dir.join("conf/redis.conf"), listen).unwrap();
+        std::fs::write(self.dir.join("conf/redis.conf"), "").unwrap();
         self.run();
     }
 
@@ -88,28 +82,30 @@ impl Server {
         }
     }
 
-    /// The same text for this directory and port.
+    /// The same text for this directory and address.
     fn moved(&self, text: &str) -> String {
         let dir = self.dir.display();
         text.replace("/etc/redis-auth", &format!("{dir}/auth"))
             .replace("/etc/redis", &format!("{dir}/conf"))
             .replace("dir /data", &format!("dir {dir}/data"))
-            .replace("6379", &self.port.to_string())
+            .replace("-h 127.0.0.1", &format!("-h {}", self.ip))
     }
 
     fn run(&mut self) {
         let log = std::fs::File::create(self.dir.join("log")).unwrap();
         let words: Vec<_> = config::command().iter().map(|word| self.moved(word)).collect();
         let mut command = Command::new(program());
-        command.args(words.iter().skip(1)).stdout(log);
+        command
+            .args(words.iter().skip(1))
+            .arg("--bind")
+            .arg(self.ip.to_string());
+        command.stdout(log);
         self.process = Some(
             command
                 .spawn()
                 .expect("the server cannot be run: install redis-server and redis-tools"),
         );
-        self.until("it listens", |server| {
-            TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).is_ok()
-        });
+        self.until("it listens", |server| TcpStream::connect((server.ip, PORT)).is_ok());
     }
 
     /// Waits for a condition, and fails with the server's log if it never holds.
@@ -129,9 +125,7 @@ impl Server {
                 &PATIENCE.as_secs().to_string(),
                 "redis-cli",
                 "-h",
-                "127.0.0.1",
-                "-p",
-                &self.port.to_string(),
+                &self.ip.to_string(),
                 "--user",
                 user,
             ])
@@ -146,7 +140,7 @@ impl Server {
     pub(crate) fn hold(&self) -> TcpStream {
         let held = Cell::new(None);
         self.until("it accepts a connection", |server| {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).unwrap();
+            let mut stream = TcpStream::connect((server.ip, PORT)).unwrap();
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut reply = String::new();
             let sent = stream
@@ -161,7 +155,7 @@ impl Server {
 
     /// Two commands on one connection of their own; the reply to the second, as it is on the wire.
     pub(crate) fn raw(&self, first: &[&str], second: &[&str]) -> String {
-        let mut stream = BufReader::new(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap());
+        let mut stream = BufReader::new(TcpStream::connect((self.ip, PORT)).unwrap());
         stream.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
         let mut reply = String::new();
         for words in [first, second] {
