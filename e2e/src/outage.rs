@@ -6,9 +6,10 @@ use crate::log::{self, Micros};
 use crate::operator;
 use crate::pod::{address, node};
 use crate::space::until;
-use crate::subject::{Settled, Subject};
+use crate::subject::{Settled, Subject, record};
 use anyhow::{Result, bail, ensure};
 use kube::ResourceExt;
+use redis_operator_core::record::{Phase, Record};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
@@ -150,12 +151,18 @@ pub async fn cut_power(subject: &Subject, before: &Settled) -> Result<Micros> {
     Ok(at)
 }
 
-/// Waits until another address than the master's is published.
+/// Waits until another address than the master's is published, or another process is on record as the one that is: the pod
+/// may be master again at once.
 pub async fn another_published(subject: &Subject, before: &Settled) -> Result<()> {
     let former = address(&before.master)?.ip().to_string();
     until("another master to be published", PUBLISHED, async || {
         let published = subject.published().await?;
-        Ok(!published.is_empty() && !published.contains(&former))
+        if !published.is_empty() && !published.contains(&former) {
+            return Ok(true);
+        }
+        let record = record(&subject.get().await?)?;
+        let process = |record: &Record| record.master.as_ref().map(|it| it.run_id.clone());
+        Ok(record.phase == Phase::Steady && process(&record) != process(&before.record))
     })
     .await
 }
