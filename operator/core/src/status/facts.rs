@@ -5,7 +5,7 @@ use super::why::{Explanation, explanations};
 use crate::api::Redis;
 use crate::conditions::Wanted;
 use crate::decide::{View, paused, quorum};
-use crate::observed::{Observed, Paused};
+use crate::observed::{Instance, Observed, Paused};
 use crate::plan::Plan;
 use crate::record::{Phase, Record, Stage};
 
@@ -18,7 +18,8 @@ pub(super) struct Facts {
     pub(super) ready: usize,
     pub(super) synced: usize,
     pub(super) safe_wait: i32,
-    settled: bool,
+    /// What is left to do even if as many instances as wanted are ready.
+    unsettled: Option<String>,
 }
 
 impl Facts {
@@ -31,7 +32,7 @@ impl Facts {
                 ready: 0,
                 synced: 0,
                 safe_wait: 0,
-                settled: false,
+                unsettled: Some("nothing is on record".to_owned()),
             };
         };
         let view = View::new(seen, record);
@@ -59,16 +60,13 @@ impl Facts {
             ready: synced.saturating_add(usize::from(serving.is_some())),
             synced,
             safe_wait: i32::try_from(record.quorum).unwrap_or(i32::MAX),
-            settled: guard == Some(record.quorum)
-                && record.quorum == quorum(&view, record)
-                && record.members.values().all(|member| member.stage == Stage::Full)
-                && !seen.instances.values().any(|instance| instance.stale),
+            unsettled: unsettled(&view, guard),
         }
     }
 
-    /// Every wanted pod is there, made for the present spec and in sync.
+    /// Every wanted pod is there, made for the present spec and in sync, and none beside them.
     pub(super) fn is_complete(&self, seen: &Observed) -> bool {
-        self.ready >= usize::try_from(seen.desired.replicas).unwrap_or(usize::MAX) && self.settled
+        self.ready >= wants(seen) && self.unsettled.is_none()
     }
 
     pub(super) fn conditions(&self, redis: &Redis, seen: &Observed, plan: &Plan, troubles: &[Trouble]) -> Vec<Wanted> {
@@ -102,9 +100,7 @@ impl Facts {
     }
 
     fn readiness(&self, seen: &Observed, why: &[Explanation], untroubled: bool) -> Wanted {
-        let wants = usize::try_from(seen.desired.replicas).unwrap_or(usize::MAX);
-        let surplus = seen.instances.len() > wants;
-        let holds = self.is_available() && self.is_complete(seen) && !surplus && untroubled;
+        let holds = self.is_available() && self.is_complete(seen) && untroubled;
         let master = self.master.as_deref().unwrap_or_default();
         let (reason, message) = match why.first() {
             _ if holds => (
@@ -114,7 +110,7 @@ impl Facts {
             Some(it) => (it.reason.clone(), it.message.clone()),
             None if self.is_available() => (
                 "ReplicasJoining".to_owned(),
-                format!("{master} is published; {} of {wants} instances are ready", self.ready),
+                format!("{master} is published; {}", self.progress(seen)),
             ),
             None => unavailable(seen),
         };
@@ -124,6 +120,14 @@ impl Facts {
             reason,
             message,
         }
+    }
+
+    /// How many are ready; once they are as many as wanted, what is left to do.
+    fn progress(&self, seen: &Observed) -> String {
+        let (ready, wants) = (self.ready, wants(seen));
+        let left = self.unsettled.as_ref().filter(|_| ready >= wants);
+        let but = left.map_or(String::new(), |it| format!(", but {it}"));
+        format!("{ready} of {wants} instances are ready{but}")
     }
 
     fn available(&self, why_not: &str) -> Wanted {
@@ -141,6 +145,24 @@ impl Facts {
             message,
         }
     }
+}
+
+fn wants(seen: &Observed) -> usize {
+    usize::try_from(seen.desired.replicas).unwrap_or(usize::MAX)
+}
+
+/// What is left to do even if as many instances as wanted are ready: one more than wanted may stand in for one that is still
+/// to be made.
+fn unsettled(view: &View, guard: Option<u32>) -> Option<String> {
+    let (seen, record) = (view.seen, view.record);
+    let pod = |fits: &dyn Fn(&Instance) -> bool| seen.instances.values().find(|it| fits(it)).map(|it| it.pod.as_str());
+    let member = record.members.values().find(|member| member.stage != Stage::Full);
+    let surplus = pod(&|it| it.ordinal >= seen.desired.replicas).map(|pod| format!("{pod} is one more than wanted"));
+    let stale = pod(&|it| it.stale).map(|pod| format!("{pod} does not follow the present spec"));
+    let partial = member.map(|it| format!("{} is {:?}", it.process.pod, it.stage));
+    let unguarded = guard != Some(record.quorum) || record.quorum != quorum(view, record);
+    let guard = unguarded.then(|| "the write guard is not set".to_owned());
+    surplus.or(stale).or(partial).or(guard)
 }
 
 /// Reason and message where nothing else explains it.

@@ -137,6 +137,57 @@ fn a_resource_is_not_ready_while_anything_is_missing() {
     assert_eq!(summary(&|seen| seen.record = Found::Absent), starting);
 }
 
+/// Of two instances one is missing, and a third stands in for it: a roll in memory, between a pod's end and the next one.
+fn stood_in() -> Observed {
+    let mut seen = observed();
+    seen.desired.replicas = 2;
+    seen.instances.remove(&pod_name(1));
+    record(&mut seen, |it| drop(it.members.remove(&pod_name(1))));
+    seen
+}
+
+#[test]
+fn a_resource_that_has_enough_says_what_else_is_left() {
+    let said = |seen: &Observed| {
+        let it = status(&redis(), seen, &Plan::default(), &[], None);
+        let (holds, _, message) = condition(&it, "Ready");
+        assert!(!holds, "{message}");
+        message
+    };
+    let but = |change: &dyn Fn(&mut Observed)| {
+        let mut seen = observed();
+        change(&mut seen);
+        said(&seen)
+    };
+    assert_eq!(
+        said(&stood_in()),
+        "redis-a-0 is published; 2 of 2 instances are ready, but redis-a-2 is one more than wanted"
+    );
+    assert_eq!(
+        but(&|seen| seen.instances.get_mut(&pod_name(1)).unwrap().stale = true),
+        "redis-a-0 is published; 3 of 3 instances are ready, but redis-a-1 does not follow the present spec"
+    );
+    assert_eq!(
+        but(&|seen| answer_mut(seen, 0).guard = 0),
+        "redis-a-0 is published; 3 of 3 instances are ready, but the write guard is not set"
+    );
+    let gone = |seen: &mut Observed| {
+        seen.desired.replicas = 2;
+        seen.instances.remove(&pod_name(2));
+        record(seen, |it| {
+            it.members.get_mut(&pod_name(2)).unwrap().stage = Stage::Leaving
+        });
+    };
+    assert_eq!(
+        but(&gone),
+        "redis-a-0 is published; 2 of 2 instances are ready, but redis-a-2 is Leaving"
+    );
+    assert_eq!(
+        but(&|seen| seen.desired.replicas = 4),
+        "redis-a-0 is published; 3 of 4 instances are ready"
+    );
+}
+
 fn is_ready(status: &RedisStatus) -> bool {
     condition(status, "Ready").0
 }
@@ -467,6 +518,14 @@ fn by_hand_a_restart_is_followed_to_its_end_in_the_status() {
         "it was accepted before the pause"
     );
     seen.instances.get_mut(&pod_name(2)).unwrap().stale = false;
+    let mut one_is_missing = stood_in();
+    one_is_missing.desired.restart.clone_from(&seen.desired.restart);
+    record(&mut one_is_missing, |it| it.restarted.clone_from(&seen.desired.restart));
+    assert_eq!(
+        answer(&one_is_missing),
+        is("first", "Rolling"),
+        "another stands in for it"
+    );
     assert_eq!(answer(&seen), is("first", "Done"));
     seen.slice = None;
     assert_eq!(answer(&seen), is("first", "Done"), "it stays done");
