@@ -13,6 +13,7 @@ pub mod history;
 pub mod idle;
 pub mod ledger;
 mod lent;
+pub mod limit;
 pub mod load;
 pub mod local_operator;
 pub mod log;

@@ -3,6 +3,7 @@
 use crate::health::Cut;
 use crate::history::{Balance, Gap, History};
 use crate::ledger::Seen;
+use crate::limit::Limit;
 use crate::log::Micros;
 use crate::observer::PUBLISHED;
 use crate::reign::TwoMasters;
@@ -66,6 +67,18 @@ impl Verdict {
             .map(|account| account.gap.length())
             .max()
             .unwrap_or_default()
+    }
+
+    /// The part of it until another address was published, which is the operator's: what follows is kube-proxy's and the
+    /// client's. None if the longest gap saw nobody published.
+    pub fn unpublished(&self) -> Option<Duration> {
+        let longest = self
+            .accounts
+            .iter()
+            .map(|account| &account.gap)
+            .max_by_key(|gap| gap.length())?;
+        let entry = self.seen.first(PUBLISHED, longest.from)?;
+        (entry.at < longest.to).then(|| Duration::from_micros(entry.at.saturating_sub(longest.from)))
     }
 
     /// Acknowledged writes that are lost; with `waited`, only those that WAIT had acknowledged.
@@ -150,14 +163,14 @@ impl Verdict {
     }
 
     /// [`Verdict::ensure_complete`], and no gap longer than this.
-    pub fn ensure_smooth(&self, limit: Duration) -> Result<()> {
+    pub fn ensure_smooth(&self, limit: impl Into<Limit>) -> Result<()> {
         self.ensure_complete()?;
         self.ensure_gap(limit)
     }
 
     /// The same where the master was killed: of two clients that are answered in one turn of its loop, one may be answered
     /// before the replicas are sent its write.
-    pub fn ensure_swift(&self, limit: Duration) -> Result<()> {
+    pub fn ensure_swift(&self, limit: impl Into<Limit>) -> Result<()> {
         self.ensure_but(1)?;
         self.ensure_gap(limit)
     }
@@ -170,9 +183,15 @@ impl Verdict {
         Ok(())
     }
 
-    fn ensure_gap(&self, limit: Duration) -> Result<()> {
-        let gap = self.gap();
-        ensure!(gap <= limit, "nobody could write for {gap:?}; allowed are {limit:?}");
+    /// That somebody could write again in time; if not, the whole [`Verdict::line`] tells where it went.
+    pub fn ensure_gap(&self, limit: impl Into<Limit>) -> Result<()> {
+        let (limit, gap) = (limit.into(), self.gap());
+        let published = self.unpublished().unwrap_or(gap);
+        ensure!(
+            gap <= limit.written && published <= limit.published,
+            "nobody could write for {gap:?}; allowed are {limit}; {}",
+            self.line()
+        );
         Ok(())
     }
 
@@ -202,9 +221,11 @@ impl Verdict {
             .iter()
             .map(|account| format!("{:?}", account.history.troubles_since(self.fault)));
         format!(
-            "published {} ms after, gap {} ms, read gap {} ms, readers cut {} and {} of healthy replicas, lost {} plain and {} with WAIT 1 of {}, back after {} ms, errors {} ({})",
+            "published {} ms after, gap {} ms ({} of them until then), read gap {} ms, readers cut {} and {} of healthy replicas, lost {} plain and {} with WAIT 1 of {}, back after {} ms, errors {} ({})",
             self.published().map_or(0, |after| after.as_millis()),
             self.gap().as_millis(),
+            self.unpublished()
+                .map_or("none".to_owned(), |part| part.as_millis().to_string()),
             self.read_gap().as_millis(),
             self.readings.iter().map(|reading| reading.cuts.len()).sum::<usize>(),
             self.healthy_cut().len(),
@@ -226,6 +247,7 @@ mod tests {
     use super::*;
     use crate::health::Excuse;
     use crate::history::tests::{history, reign};
+    use crate::ledger::Entry;
     use k8s_openapi::api::core::v1::Pod;
     use redis_operator_core::api::Redis;
     use redis_operator_core::record::Record;
@@ -308,5 +330,38 @@ mod tests {
         assert!(lost(None, vec![7, 8]).ensure_swift(limit).is_err());
         assert!(lost(Some(1), vec![7]).ensure_swift(limit).is_err());
         assert!(lost(None, vec![7]).ensure_swift(Duration::ZERO).is_err());
+    }
+
+    /// A gap of 100 ms, in whose middle another one is published.
+    #[test]
+    fn a_gap_has_a_part_until_another_is_published() {
+        let mut verdict = lost(None, vec![]);
+        let ms = Duration::from_millis;
+        let limit = |published, written| Limit {
+            published: ms(published),
+            written: ms(written),
+        };
+        verdict.accounts[0].gap = Gap {
+            from: 100_000,
+            to: 200_000,
+        };
+        assert_eq!(verdict.unpublished(), None);
+        assert!(verdict.ensure_gap(limit(99, 100)).is_err(), "nobody is");
+        verdict.ensure_gap(ms(100)).unwrap();
+        verdict.seen.timeline = vec![Entry {
+            at: 140_000,
+            title: PUBLISHED,
+            holders: ["b".to_owned()].into(),
+        }];
+        assert_eq!(verdict.unpublished(), Some(ms(40)));
+        verdict.ensure_gap(limit(40, 100)).unwrap();
+        assert!(verdict.ensure_gap(limit(39, 100)).is_err());
+        let error = verdict.ensure_gap(limit(40, 99)).unwrap_err().to_string();
+        assert!(
+            error.contains("allowed are 99ms, and 40ms until another master is published"),
+            "{error}"
+        );
+        assert!(error.contains("gap 100 ms (40 of them until then)"), "{error}");
+        verdict.ensure_gap(limit(10, 70).after(ms(30))).unwrap();
     }
 }

@@ -8,6 +8,7 @@ use e2e::cluster::Cluster;
 use e2e::fault::Signal;
 use e2e::filter::{Fate, Filter};
 use e2e::harness::{Needs, run, run_lent, spec, spec_with};
+use e2e::limit::Limit;
 use e2e::log;
 use e2e::operator;
 use e2e::outage::{self, Cable, Killed, Place};
@@ -24,9 +25,7 @@ use tokio::time::sleep;
 
 /// No write for at most so long: the master hangs, with the default `downAfter` of 2 s. That is 4.4 s, and what a gap may be
 /// longer beside other tests.
-const HUNG: Duration = Duration::from_millis(4_400)
-    .saturating_add(BESIDE_GAP)
-    .saturating_sub(GAP);
+const HUNG: Limit = BESIDE_GAP.after(Duration::from_millis(4_400).saturating_sub(GAP));
 /// Its node is cut off.
 const CUT_OFF: Duration = Duration::from_secs(6);
 /// The same where nothing may be lost: the former master's guard is waited for.
@@ -87,11 +86,9 @@ fn hang(redis: &Subject, before: &Settled) -> Result<log::Micros> {
     redis.process(&before.master)?.send(Signal::Stop)
 }
 
-fn ensure_replaced(verdict: &Verdict, limit: Duration) -> Result<()> {
+fn ensure_replaced(verdict: &Verdict, limit: impl Into<Limit>) -> Result<()> {
     verdict.ensure_safe()?;
-    let gap = verdict.gap();
-    ensure!(gap <= limit, "nobody could write for {gap:?}; allowed are {limit:?}");
-    Ok(())
+    verdict.ensure_gap(limit)
 }
 
 fn ensure_fenced(verdict: &Verdict) -> Result<()> {

@@ -4,6 +4,7 @@ use crate::{BESIDE_GAP, PLANNED_GAP, SETTLE, START, WARM_UP, kill_master};
 use anyhow::{Context, Result, ensure};
 use e2e::fault::Signal;
 use e2e::harness::{Needs, run, run_lent, spec, spec_with};
+use e2e::limit::Limit;
 use e2e::log;
 use e2e::space::{call, until};
 use e2e::trial::{self, Expect, Verdict};
@@ -105,7 +106,7 @@ fn r17_all_pods_that_are_deleted_at_once_go_at_once() -> Result<()> {
     })
 }
 
-fn ensure_handed_over(verdict: &Verdict, limit: Duration) -> Result<()> {
+fn ensure_handed_over(verdict: &Verdict, limit: impl Into<Limit>) -> Result<()> {
     println!("{}", verdict.line());
     let last = verdict
         .last_switchover()
